@@ -1,0 +1,1 @@
+"""Data: feature files into validated tables, tables into batches."""

@@ -1,0 +1,198 @@
+"""FeatureTable (one split) and Dataset (the splits of one file): validated, ragged, in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tricord.errors import DataError, SealedSplitError
+
+SPLITS: tuple[str, ...] = ("train", "valid", "test")
+ID_SEPARATOR = "$_$"
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Sequences of different lengths, back to back, without padding.
+
+    values: (F, width) float32 frames, or (F,) int64 token ids.
+    offsets: (N + 1,) int64, sequence i is ``values[offsets[i]:offsets[i + 1]]``.
+    padded_length: the length that the source file pads every sequence to.
+    """
+
+    values: NDArray[Any]
+    offsets: NDArray[np.int64]
+    padded_length: int
+
+    @classmethod
+    def from_padded(cls, padded: NDArray[Any], lengths: NDArray[np.integer]) -> Ragged:
+        """From (N, L, width) or (N, L) and (N,) lengths, all in 0..L."""
+        steps = np.arange(padded.shape[1])
+        real = steps[None, :] < np.asarray(lengths)[:, None]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        return cls(np.ascontiguousarray(padded[real]), offsets, int(padded.shape[1]))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """(N,) frames per sequence; 0 where there is nothing."""
+        return np.diff(self.offsets)
+
+    @property
+    def width(self) -> int:
+        """Numbers per frame; 1 for tokens."""
+        return 1 if self.values.ndim == 1 else int(self.values.shape[1])
+
+    def positions(self, rows: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Places in ``values`` of the frames of these rows, in order."""
+        lengths = self.lengths[rows]
+        starts = np.repeat(self.offsets[rows] - (np.cumsum(lengths) - lengths), lengths)
+        return np.asarray(starts + np.arange(lengths.sum()), dtype=np.int64)
+
+    def take(self, rows: NDArray[np.integer]) -> Ragged:
+        """The given sequences, in the given order."""
+        offsets = np.concatenate([[0], np.cumsum(self.lengths[rows])]).astype(np.int64)
+        return Ragged(self.values[self.positions(rows)], offsets, self.padded_length)
+
+    def padded(self) -> NDArray[Any]:
+        """(N, padded_length, width) or (N, padded_length), zeros at the end."""
+        shape = (len(self), self.padded_length, *self.values.shape[1:])
+        out = np.zeros(shape, dtype=self.values.dtype)
+        out[np.arange(self.padded_length)[None, :] < self.lengths[:, None]] = self.values
+        return out
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """One split, row-aligned.
+
+    name: the split.
+    ids: N different strings, ``video$_$clip`` in the MMSA format.
+    sequences: per modality the features; a sequence of length 0 is an absent modality.
+    scores: (N, 1 + K) float64, multimodal first, then the modalities in the data set's order;
+        NaN where unknown. For nominal labels the class number.
+    tokens: token ids of the text, where the file has them (`text_bert`).
+    raw_text: N strings, where the file has them.
+    label_names: N words, where the labels are words.
+    """
+
+    name: str
+    ids: tuple[str, ...]
+    sequences: Mapping[str, Ragged]
+    scores: NDArray[np.float64]
+    tokens: Ragged | None = None
+    raw_text: tuple[str, ...] | None = None
+    label_names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for what, length in (
+            *((name, len(s)) for name, s in self.sequences.items()),
+            ("scores", len(self.scores)),
+            ("tokens", len(self) if self.tokens is None else len(self.tokens)),
+            ("raw_text", len(self) if self.raw_text is None else len(self.raw_text)),
+        ):
+            if length != len(self):
+                raise DataError(
+                    f"split '{self.name}', key '{what}': {length} rows found, {len(self)} expected"
+                )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def videos(self) -> NDArray[np.str_]:
+        """(N,) the video of each clip: what stands before ``$_$`` in its id."""
+        return np.array([i.split(ID_SEPARATOR)[0] for i in self.ids])
+
+    def take(self, rows: NDArray[np.integer]) -> FeatureTable:
+        """The given clips, in the given order."""
+
+        def pick(items: tuple[str, ...] | None) -> tuple[str, ...] | None:
+            return None if items is None else tuple(items[i] for i in rows)
+
+        return replace(
+            self,
+            ids=tuple(self.ids[i] for i in rows),
+            sequences={k: s.take(rows) for k, s in self.sequences.items()},
+            scores=self.scores[rows],
+            tokens=None if self.tokens is None else self.tokens.take(rows),
+            raw_text=pick(self.raw_text),
+            label_names=pick(self.label_names),
+        )
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The splits of one source.
+
+    splits: name -> table; ``train``, ``valid``, ``test`` in this field.
+    source: where it came from, for messages.
+    notices: what was found and mended while reading, one line each.
+    simulation: the simulator's record (parameters, Bayes limit); None for real data.
+    sealed_splits: splits that may not be looked at (see `seal`).
+    """
+
+    splits: Mapping[str, FeatureTable]
+    source: str
+    notices: tuple[str, ...] = ()
+    simulation: Mapping[str, Any] | None = None
+    sealed_splits: frozenset[str] = field(default_factory=frozenset)
+
+    def __getitem__(self, split: str) -> FeatureTable:
+        if split in self.sealed_splits:
+            raise SealedSplitError(
+                f"split '{split}' is sealed: training and selection may not look at it"
+            )
+        if split not in self.splits:
+            raise DataError(
+                f"{self.source}: split '{split}' not found, expected one of {list(self.splits)}"
+            )
+        return self.splits[split]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.splits)
+
+    def __contains__(self, split: object) -> bool:
+        return split in self.splits
+
+    def seal(self, *splits: str) -> Dataset:
+        """The same data with these splits out of reach."""
+        return replace(self, sealed_splits=self.sealed_splits | set(splits))
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names in order, the same in all splits."""
+        return tuple(next(iter(self.splits.values())).sequences)
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Feature width per modality."""
+        return {k: s.width for k, s in next(iter(self.splits.values())).sequences.items()}
+
+    @property
+    def simulated(self) -> bool:
+        """Whether this is not real data."""
+        return self.simulation is not None
+
+    def fingerprint(self) -> str:
+        """SHA-256 over ids, features, tokens and labels of all splits: same data, same string."""
+        digest = hashlib.sha256()
+        for name, table in sorted(self.splits.items()):
+            digest.update(f"{name}\0".encode())
+            digest.update("\0".join(table.ids).encode())
+            sequences = dict(table.sequences)
+            if table.tokens is not None:
+                sequences["tokens"] = table.tokens
+            for key, ragged in sorted(sequences.items()):
+                digest.update(f"{key}{ragged.values.dtype}{ragged.values.shape}".encode())
+                digest.update(np.ascontiguousarray(ragged.values))
+                digest.update(np.ascontiguousarray(ragged.offsets))
+            digest.update(np.ascontiguousarray(table.scores))
+        return digest.hexdigest()
