@@ -1,0 +1,48 @@
+"""Exponential moving averages: the momentum schedule and the EMA model (Eq. 29-30)."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Literal, TypeVar
+
+import torch
+from torch import nn
+
+Schedule = Literal["closed", "recursive"]
+M = TypeVar("M", bound=nn.Module)
+
+
+def momentum_at(initial: float, decay: float, epoch: int, schedule: Schedule = "closed") -> float:
+    """Eq. 30: the momentum in epoch E >= 1, rising from ``initial`` towards 1.
+
+    closed: 1 - (1 - m^0) / E^decay, as released; recursive: 1 - (1 - m^{E-1}) / E^decay, as
+    printed, which is 1 - (1 - m^0) / (E!)^decay. Raises ValueError for epoch < 1.
+    """
+    if epoch < 1:
+        raise ValueError(f"epoch: {epoch} found, 1 or more expected")
+    if schedule == "closed":
+        return 1.0 - (1.0 - initial) / float(epoch) ** decay
+    return 1.0 - (1.0 - initial) * math.exp(-decay * math.lgamma(epoch + 1))
+
+
+class ModelEMA:
+    """theta_ema of Eq. 29: a copy of a model that follows it slowly.
+
+    buffers: copy BatchNorm's running statistics along; they describe the raw input, not the
+    weights, so the newest are the best. False leaves them as they were (fidelity 5).
+    """
+
+    def __init__(self, model: nn.Module, *, buffers: bool = True) -> None:
+        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.buffers = buffers
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, momentum: float) -> None:
+        """theta_ema <- momentum * theta_ema + (1 - momentum) * theta."""
+        ours, theirs = list(self.model.parameters()), list(model.parameters())
+        torch._foreach_mul_(ours, momentum)
+        torch._foreach_add_(ours, theirs, alpha=1.0 - momentum)
+        if self.buffers:
+            for mine, its in zip(self.model.buffers(), model.buffers(), strict=True):
+                mine.copy_(its)
