@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+SHARED = Path(os.environ.get("TRICORD_SHARED", ROOT.parent / "shared"))
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with recorded vectors and real data; skips where it is absent."""
-    folder = Path(os.environ.get("TRICORD_SHARED", ROOT.parent / "shared"))
-    if not folder.is_dir():
-        pytest.skip(f"needs recorded vectors or real data: {folder} is absent (TRICORD_SHARED)")
-    return folder
+    if not SHARED.is_dir():
+        pytest.skip(f"needs recorded vectors or real data: {SHARED} is absent (TRICORD_SHARED)")
+    return SHARED

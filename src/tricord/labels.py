@@ -42,6 +42,8 @@ class LabelScheme(BaseModel):
             raise ValueError("classes: at least two different names are needed")
         if self.cuts and len(self.cuts) != len(self.classes) - 1:
             raise ValueError(f"cuts: {len(self.classes) - 1} are needed, {len(self.cuts)} given")
+        if self.head == "regression" and not self.cuts:
+            raise ValueError("cuts: a regression head needs them, for SupCon's classes")
         for cut in self.cuts:
             if not _CUT.match(cut):
                 raise ValueError(f"cuts: {cut!r} is not of the form '>0' or '>=0'")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -43,6 +45,14 @@ class PseudoLabelBank:
     def hard(self, index: Tensor) -> Tensor:
         """Eq. 20: (B,) rows -> (B, K) classes; -1 where unknown."""
         return self.soft[index].argmax(dim=-1).masked_fill(~self.known[index], -1)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """For checkpoints."""
+        return {"soft": self.soft.clone(), "known": self.known.clone()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Set what `state_dict` gave."""
+        self.soft, self.known = state["soft"].clone(), state["known"].bool().clone()
 
     @torch.no_grad()
     def update(

@@ -22,16 +22,18 @@ class MaskedBatchNorm(nn.BatchNorm1d):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, L, width) -> (B, L, width)."""
-        frames = x.flatten(0, 1) if mask is None else x[mask]
-        if self.training and len(frames) < 2:
-            frames = F.batch_norm(
-                frames, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
-            )
-        else:
-            frames = super().forward(frames)
-        if mask is None:
-            return frames.view_as(x)
+        if mask is None:  # torch's own order of summation, so that running statistics agree
+            return self._normalise(x.transpose(1, 2), x.shape[0] * x.shape[1]).transpose(1, 2)
+        frames = x[mask]
+        frames = self._normalise(frames, len(frames))
         return x.new_zeros(x.shape).masked_scatter(mask.unsqueeze(-1), frames)
+
+    def _normalise(self, x: Tensor, frames: int) -> Tensor:
+        if self.training and frames < 2:
+            return F.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            )
+        return super().forward(x)
 
 
 class SelfAttention(nn.Module):

@@ -1,0 +1,132 @@
+"""From a table to batches: ragged tensors, a padded batch of any rows, a reproducible order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from copy import copy
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tricord.data.schema import FeatureTable, Ragged
+from tricord.labels import LabelScheme
+from tricord.types import Batch
+
+
+def row_order(
+    rows: int, seed: int, epoch: int, rank: int = 0, world: int = 1
+) -> NDArray[np.int64]:
+    """The rows that one of ``world`` processes visits in this epoch, in order.
+
+    A function of its arguments alone. All processes get equally many rows: where they do not
+    divide, the first ones of the shuffled order are visited twice.
+    """
+    order = np.random.default_rng([seed, epoch]).permutation(rows)
+    return np.resize(order, -(-rows // world) * world)[rank::world].astype(np.int64)
+
+
+@dataclass(frozen=True)
+class _RaggedTensor:
+    values: Tensor
+    offsets: Tensor
+    padded_length: int
+
+    @classmethod
+    def of(cls, ragged: Ragged, device: torch.device | str) -> _RaggedTensor:
+        return cls(
+            torch.as_tensor(ragged.values, device=device),
+            torch.as_tensor(ragged.offsets, device=device),
+            ragged.padded_length,
+        )
+
+    def pad(self, rows: Tensor, full: bool) -> tuple[Tensor, Tensor]:
+        """(B, L, ...) values with zeros at the end, and (B, L) bool."""
+        starts = self.offsets[rows]
+        lengths = self.offsets[rows + 1] - starts
+        longest = self.padded_length if full else max(1, int(lengths.max()))
+        steps = torch.arange(longest, device=rows.device)
+        mask = steps[None, :] < lengths[:, None]
+        if not len(self.values):
+            return self.values.new_zeros(*mask.shape, *self.values.shape[1:]), mask
+        places = (starts[:, None] + steps).clamp(max=len(self.values) - 1)
+        padded = self.values[places]
+        fill = ~mask if padded.ndim == mask.ndim else ~mask.unsqueeze(-1)
+        return padded.masked_fill_(fill, 0), mask
+
+
+class TensorTable:
+    """A split as tensors on one device; `fetch` makes a batch of any rows.
+
+    sequences: what each modality feeds the model, when it is not the table's own features
+        (tokens for a text encoder). full_length: pad every batch to the file's length, as the
+        released code does; otherwise to the longest clip of the batch.
+    """
+
+    def __init__(
+        self,
+        table: FeatureTable,
+        scheme: LabelScheme,
+        *,
+        sequences: Mapping[str, Ragged] | None = None,
+        full_length: bool = False,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        used = {**table.sequences, **(sequences or {})}
+        self.sequences = {k: _RaggedTensor.of(s, device) for k, s in used.items()}
+        self.full_length = full_length
+        self.present = torch.as_tensor(
+            np.stack([s.lengths > 0 for s in used.values()], axis=1), device=device
+        )
+        self.scores = torch.as_tensor(table.scores, dtype=torch.float32, device=device)
+        self.labels = torch.as_tensor(scheme.to_class(table.scores), device=device)
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def without_sequences(self) -> TensorTable:
+        """The same clips and labels, for stages that have kept what they need of the features."""
+        other = copy(self)
+        other.sequences = {}
+        return other
+
+    def fetch(self, rows: NDArray[np.int64] | Tensor) -> Batch:
+        """The batch of these rows, in this order."""
+        index = torch.as_tensor(rows, device=self.scores.device)
+        padded = {k: s.pad(index, self.full_length) for k, s in self.sequences.items()}
+        return Batch(
+            values={k: v for k, (v, _) in padded.items()},
+            masks={k: m for k, (_, m) in padded.items()},
+            present=self.present[index],
+            index=index,
+            scores=self.scores[index],
+            labels=self.labels[index],
+        )
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Batches of a table; shuffled by (seed, epoch) where a seed is given, else in file order."""
+
+    table: TensorTable
+    batch_size: int
+    seed: int | None = None
+    rank: int = 0
+    world: int = 1
+
+    def epoch(self, epoch: int = 0) -> Iterator[Batch]:
+        """Every row once; the last batch may be smaller."""
+        rows = np.arange(len(self.table))
+        if self.seed is not None:
+            rows = row_order(len(rows), self.seed, epoch, self.rank, self.world)
+        for start in range(0, len(rows), self.batch_size):
+            yield self.table.fetch(rows[start : start + self.batch_size])
+
+    def __len__(self) -> int:
+        return -(-len(self.table) // (self.batch_size * self.world))
+
+    def in_order(self) -> Loader:
+        """Batches of the same size, in file order."""
+        return replace(self, seed=None, rank=0, world=1)

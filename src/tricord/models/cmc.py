@@ -1,0 +1,193 @@
+"""CMC: unimodal models, PFM, MCR, consensus (section III-B)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from tricord.config import RunConfig
+from tricord.errors import ModelError
+from tricord.models import released
+from tricord.models.text import TextEncoder
+from tricord.models.unimodal import Unimodal, length_mask
+from tricord.nn.fusion import parameter_free_fusion
+from tricord.nn.router import ConsensusRouter, consensus, masked_softmax, pool
+from tricord.types import MODALITIES, Batch, Modality, Prediction
+
+
+class CMC(nn.Module):
+    """Calibrated Multimodal Consensus.
+
+    unimodal: name -> Unimodal, in the order of votes and weights.
+    language: modality -> language model in front of its encoder, used for integer tokens only.
+    temperature: tau of Eq. 32. fusion "none" skips PFM; router "mean" replaces MCR by the plain
+    mean of the votes. padding "ignored" takes padding for frames, as the released code does.
+    """
+
+    def __init__(
+        self,
+        unimodal: Mapping[str, Unimodal],
+        *,
+        d: int,
+        temperature: float,
+        fusion: Literal["pfm", "none"] = "pfm",
+        router: Literal["mcr", "mean"] = "mcr",
+        padding: Literal["masked", "ignored"] = "masked",
+        language: Mapping[str, TextEncoder] | None = None,
+    ) -> None:
+        super().__init__()
+        self.unimodal = nn.ModuleDict(unimodal)
+        self.language = nn.ModuleDict(language or {})
+        self.router = ConsensusRouter(d, len(unimodal)) if router == "mcr" else None
+        self.temperature = temperature
+        self.fusion = fusion
+        self.padding = padding
+
+    @classmethod
+    def from_config(
+        cls,
+        config: RunConfig,
+        widths: Mapping[str, int],
+        language: Mapping[str, TextEncoder] | None = None,
+    ) -> CMC:
+        """Fresh weights for features of these widths; no language model is built."""
+        config = config.only(widths)
+        outputs = config.labels.outputs
+        return cls(
+            {
+                name: Unimodal.build(widths[name], outputs, modality, config.model)
+                for name, modality in config.modalities.items()
+            },
+            d=config.model.d,
+            temperature=config.finetune.temperature,
+            fusion=config.finetune.fusion,
+            router=config.finetune.router,
+            padding=config.model.padding,
+            language=language,
+        )
+
+    @classmethod
+    def from_released(cls, state: Mapping[str, Any], heads: int, temperature: float = 0.07) -> CMC:
+        """From a state with the released parameter names, in evaluation mode; padding counts.
+
+        state: names -> numpy arrays or torch tensors. Layers, d, c and widths are read from the
+        shapes; the dtype stays. A language model's weights, under whatever prefix, become the
+        text encoder. Raises ModelError for unknown or missing keys.
+        """
+        ours, language = released.cmc_state(state)
+        unimodal = {}
+        for name in MODALITIES:
+            prefix = f"unimodal.{name}."
+            part = {k.removeprefix(prefix): v for k, v in ours.items() if k.startswith(prefix)}
+            if "encoder.proj.weight" not in part or "classifier.out.bias" not in part:
+                raise ModelError(f"released state: the {name} model is missing or incomplete")
+            unimodal[name] = Unimodal.from_state(part, heads)
+        front = {str(Modality.TEXT): TextEncoder.from_state(language)} if language else {}
+        d = ours["unimodal.text.encoder.proj.weight"].shape[0]
+        model = cls(unimodal, d=d, temperature=temperature, padding="ignored")
+        model = released.load(model.to(ours["unimodal.text.encoder.proj.weight"].dtype), ours)
+        model.language = nn.ModuleDict(front)
+        return model.eval()
+
+    def with_unimodal(self, unimodal: Mapping[str, Unimodal]) -> CMC:
+        """Other unimodal models behind the same language model; the plain mean for a router."""
+        d = next(iter(unimodal.values())).encoder.proj.out_channels
+        other = CMC(
+            unimodal, d=d, temperature=self.temperature, router="mean", padding=self.padding
+        )
+        other.language = self.language
+        return other
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names in the order of votes and weights."""
+        return tuple(self.unimodal)
+
+    @property
+    def size(self) -> int:
+        """Parameters outside the language model (Table IV)."""
+        language = {id(p) for p in self.language.parameters()}
+        return sum(p.numel() for p in self.parameters() if id(p) not in language)
+
+    def encode(self, batch: Batch) -> Tensor:
+        """h_x, (B, K, d): Eq. 1-4 of all modalities, before PFM."""
+        return torch.stack([self._encode(name, batch) for name in self.modalities], dim=1)
+
+    def _encode(self, name: str, batch: Batch) -> Tensor:
+        x, mask = batch.values[name], batch.masks[name]
+        if not x.is_floating_point():
+            x = self.language[name](x, mask)
+        unimodal = self.unimodal[name]
+        assert isinstance(unimodal, Unimodal)
+        h: Tensor = unimodal.encoder(x, None if self.padding == "ignored" else mask)
+        return h
+
+    def vote(self, h: Tensor) -> Tensor:
+        """p_k of each modality's row (Eq. 5, 11): (B, K, d) -> (B, K, c)."""
+        parts = zip(self.unimodal.values(), h.unbind(dim=1), strict=True)
+        return torch.stack([m.classifier(row) for m, row in parts], dim=1)  # type: ignore[operator, union-attr]
+
+    def combine(self, h: Tensor, present: Tensor) -> Prediction:
+        """From h_x on: PFM, votes, MCR, consensus (Eq. 10-14)."""
+        absent = None if bool(present.all()) else present
+        h = h if absent is None else h.masked_fill(~present[..., None], 0.0)
+        fused = h
+        if self.fusion == "pfm":
+            fused = parameter_free_fusion(h, self.temperature, absent)
+        votes = self.vote(fused)
+        if self.router is None:
+            weights = masked_softmax(torch.zeros_like(h[..., 0]), absent)
+        else:
+            weights = self.router(pool(fused, absent), absent)
+        return Prediction(consensus(votes, weights), votes, weights, h)
+
+    def forward(self, batch: Batch) -> Prediction:
+        """Eq. 10-14 for B clips."""
+        return self.combine(self.encode(batch), batch.present)
+
+    @torch.no_grad()
+    def predict_features(
+        self, features: Mapping[str, Tensor], lengths: Mapping[str, Any] | None = None
+    ) -> Prediction:
+        """Evaluation mode, from features alone.
+
+        features: name -> (B, L_k, width_k) floats or (B, L_k) integer tokens; a modality that is
+        not named is absent. lengths: name -> (B,) real frames, missing means full; 0 is absent.
+        Raises ModelError naming the modality whose width does not fit.
+        """
+        self.eval()
+        return self(self._batch(features, lengths or {}))  # type: ignore[no-any-return]
+
+    def _batch(self, features: Mapping[str, Tensor], lengths: Mapping[str, Any]) -> Batch:
+        if unknown := sorted((features.keys() | lengths.keys()) - set(self.modalities)):
+            raise ModelError(f"modality {unknown[0]!r} found, expected {list(self.modalities)}")
+        if not features:
+            raise ModelError("no modality given")
+        first = next(iter(features.values()))
+        size = len(first)
+        values, masks = {}, {}
+        for name, width in self.widths.items():
+            x = features.get(name, next(self.parameters()).new_zeros(size, 1, width))
+            if x.is_floating_point() and (x.ndim != 3 or x.shape[-1] != width):
+                raise ModelError(
+                    f"modality '{name}': shape {tuple(x.shape)} found, "
+                    f"expected (B, length, {width})"
+                )
+            full = torch.full((size,), x.shape[1] if name in features else 0, device=first.device)
+            values[name], masks[name] = x, length_mask(x, lengths.get(name, full))
+        return Batch(
+            values=values,
+            masks=masks,
+            present=torch.stack([m.any(dim=1) for m in masks.values()], dim=1),
+            index=torch.arange(size),
+            scores=torch.full((size, 1 + len(values)), float("nan")),
+            labels=torch.full((size, 1 + len(values)), -1),
+        )
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Feature width per modality."""
+        return {k: m.encoder.proj.in_channels for k, m in self.unimodal.items()}  # type: ignore[union-attr, misc]

@@ -1,0 +1,101 @@
+"""Tables II and III and section IV-A-4 as functions: one RunConfig per data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tricord.config import (
+    EncoderConfig,
+    FinetuneConfig,
+    ModelConfig,
+    Momentum,
+    PretrainConfig,
+    RunConfig,
+)
+from tricord.errors import ConfigError
+from tricord.labels import LabelScheme, sentiment
+from tricord.types import Modality, Polarity
+
+# Section IV-A-4: (initial, decay) of Eq. 30 for pseudo labels and for EMA models
+_LABEL_MOMENTUM = {
+    Modality.TEXT: Momentum(initial=0.8, decay=0.5),
+    Modality.AUDIO: Momentum(initial=0.99, decay=0.5),
+    Modality.VISION: Momentum(initial=0.99, decay=0.5),
+}
+_MODEL_MOMENTUM = {
+    Modality.TEXT: Momentum(initial=0.8, decay=2.5),
+    Modality.AUDIO: Momentum(initial=0.9, decay=5.0),
+    Modality.VISION: Momentum(initial=0.6, decay=2.0),
+}
+
+
+def _run(
+    preset: str, labels: LabelScheme, *, layers: int, heads: int, output_dropout: float
+) -> RunConfig:
+    return RunConfig(
+        preset=preset,
+        labels=labels,
+        model=ModelConfig(output_dropout=output_dropout),
+        modalities={
+            str(m): EncoderConfig(
+                layers=layers,
+                heads=heads,
+                input_norm=m is not Modality.TEXT,  # Eq. 2
+                label_momentum=_LABEL_MOMENTUM[m],
+                model_momentum=_MODEL_MOMENTUM[m],
+            )
+            for m in Modality
+        },
+    )
+
+
+def ch_sims() -> RunConfig:
+    """CH-SIMS: Chinese, scores in [-1, 1], non-positive against positive."""
+    labels = sentiment(Polarity.NON_POSITIVE, 1.0)
+    return _run("ch-sims", labels, layers=5, heads=4, output_dropout=0.4)
+
+
+def ch_sims_v2() -> RunConfig:
+    """CH-SIMS v2 (supervised part): as CH-SIMS, other features."""
+    labels = sentiment(Polarity.NON_POSITIVE, 1.0)
+    return _run("ch-sims-v2", labels, layers=4, heads=2, output_dropout=0.3)
+
+
+def mosi() -> RunConfig:
+    """CMU-MOSI: English, scores in [-3, 3], negative against non-negative."""
+    labels = sentiment(Polarity.NON_NEGATIVE, 3.0)
+    return _run("mosi", labels, layers=2, heads=4, output_dropout=0.5)
+
+
+def mosei() -> RunConfig:
+    """CMU-MOSEI: as CMU-MOSI, ten times larger."""
+    labels = sentiment(Polarity.NON_NEGATIVE, 3.0)
+    return _run("mosei", labels, layers=2, heads=4, output_dropout=0.0)
+
+
+def tiny() -> RunConfig:
+    """One layer and a few epochs: for trying things out and for tests."""
+    labels = sentiment(Polarity.NON_POSITIVE, 1.0)
+    config = _run("tiny", labels, layers=1, heads=2, output_dropout=0.1)
+    return config.model_copy(
+        update={
+            "pretrain": PretrainConfig(epochs=3, batch_size=32),
+            "finetune": FinetuneConfig(epochs=3, batch_size=32),
+        }
+    )
+
+
+PRESETS: dict[str, Callable[[], RunConfig]] = {
+    "ch-sims": ch_sims,
+    "ch-sims-v2": ch_sims_v2,
+    "mosi": mosi,
+    "mosei": mosei,
+    "tiny": tiny,
+}
+
+
+def get(name: str) -> RunConfig:
+    """The preset of this name; raises ConfigError with the names there are."""
+    if name not in PRESETS:
+        raise ConfigError(f"preset {name!r} does not exist; there is: {', '.join(PRESETS)}")
+    return PRESETS[name]()
