@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from tricord.data.load import load
     from tricord.errors import TricordError
     from tricord.labels import LabelScheme
-    from tricord.training.run import Run, load_model, train
+    from tricord.api import Run, load_model, train
 
 _NAMES = {
     "LabelScheme": "tricord.labels",
-    "Run": "tricord.training.run",
+    "Run": "tricord.api",
     "RunConfig": "tricord.config",
     "TricordError": "tricord.errors",
     "load": "tricord.data.load",
-    "load_model": "tricord.training.run",
-    "train": "tricord.training.run",
+    "load_model": "tricord.api",
+    "train": "tricord.api",
 }
 _MODULES = ("data", "evaluation", "models", "nn", "plgm", "presets")
 

@@ -16,9 +16,7 @@ from tricord.labels import LabelScheme
 from tricord.types import Batch
 
 
-def row_order(
-    rows: int, seed: int, epoch: int, rank: int = 0, world: int = 1
-) -> NDArray[np.int64]:
+def row_order(rows: int, seed: int, epoch: int, rank: int = 0, world: int = 1) -> NDArray[np.int64]:
     """The rows that one of ``world`` processes visits in this epoch, in order.
 
     A function of its arguments alone. All processes get equally many rows: where they do not
@@ -60,8 +58,8 @@ class _RaggedTensor:
 class TensorTable:
     """A split as tensors on one device; `fetch` makes a batch of any rows.
 
-    sequences: what each modality feeds the model, when it is not the table's own features
-        (tokens for a text encoder). full_length: pad every batch to the file's length, as the
+    sequences: what each modality feeds the model, in the model's order, when it is not just
+        the table's own features (tokens for a text encoder, say). full_length: pad every batch to the file's length, as the
         released code does; otherwise to the longest clip of the batch.
     """
 
@@ -74,7 +72,7 @@ class TensorTable:
         full_length: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
-        used = {**table.sequences, **(sequences or {})}
+        used = table.sequences if sequences is None else sequences
         self.sequences = {k: _RaggedTensor.of(s, device) for k, s in used.items()}
         self.full_length = full_length
         self.present = torch.as_tensor(

@@ -160,6 +160,7 @@ class Pretrained:
     online: the same epoch's state of the trained model itself.
     labels, valid_labels: soft labels (N, K, c) of the last epoch in which a modality improved.
     epochs: modality -> best epoch. moved: modality -> labels of train that moved.
+    language: state of the language model at text's best epoch, where stage 1 trains it.
     """
 
     unimodal: Mapping[str, State]
@@ -168,6 +169,7 @@ class Pretrained:
     valid_labels: Tensor
     epochs: Mapping[str, int]
     moved: Mapping[str, int]
+    language: State = field(default_factory=dict)
 
 
 class PretrainStage(_CmcStage):
@@ -270,6 +272,7 @@ class PretrainStage(_CmcStage):
         with evaluation_mode(self.shadow):
             means = self._valid_means(epoch)
         improved = False
+        language = self.model.language
         for name, best in self.best.items():
             value = float(means[name])
             if self.config.pretrain.valid_targets == "moving":
@@ -280,6 +283,7 @@ class PretrainStage(_CmcStage):
                 best.states = {
                     "ema": clone_state(self.ema[name].model),
                     "online": clone_state(self.model.unimodal[name]),
+                    "language": clone_state(self.model.language) if name in language else {},
                 }
         if improved:
             self.kept_labels.states = {
@@ -313,7 +317,12 @@ class PretrainStage(_CmcStage):
             valid_labels=self.valid_targets.bank.soft.clone(),
             epochs={name: best.epoch for name, best in self.best.items()},
             moved=dict(zip(self.model.modalities, self.targets.moved().tolist(), strict=True)),
+            language=self._language(),
         )
+
+    def _language(self) -> State:
+        trained = [self.best[name] for name in self.model.language]
+        return trained[0].states.get("language", {}) if trained else {}
 
 
 class FinetuneStage(_CmcStage):

@@ -1,4 +1,4 @@
-"""TextEncoder: a Hugging Face encoder, by name or local folder, behind one call."""
+"""Language models: a Hugging Face encoder, by name or local folder, behind one call."""
 
 from __future__ import annotations
 

@@ -1,0 +1,235 @@
+"""Train, load and evaluate: what most users need, in three calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tricord import presets
+from tricord.config import RunConfig
+from tricord.data.load import load
+from tricord.data.schema import Dataset
+from tricord.data.validate import check_labels
+from tricord.errors import ConfigError, DataError, ModelError
+from tricord.evaluation.table import Evaluation, evaluate
+from tricord.features.text import Tick
+from tricord.inference.predictor import Predictions, predict
+from tricord.labels import nominal
+from tricord.models.cmc import CMC
+from tricord.models.variants import configure
+from tricord.training.checkpoint import read_json, write_json
+from tricord.training.loop import Observer
+from tricord.training.run import MODEL_FILE, Trained, load_trained, train_one, versions
+
+RUN_FILE = "run.json"
+
+
+@dataclass
+class Run:
+    """Trained models of one configuration, one a seed, and the data they were trained on.
+
+    folder: where they are kept; None in memory. data: None after `load_model`, until given.
+    """
+
+    name: str
+    trained: Sequence[Trained]
+    folder: Path | None = None
+    data: Dataset | None = None
+
+    def of_seed(self, seed: int) -> Trained:
+        """The model of this seed; raises ConfigError where there is none."""
+        for trained in self.trained:
+            if trained.seed == seed:
+                return trained
+        raise ConfigError(f"seed {seed} not found, there is {[t.seed for t in self.trained]}")
+
+    @property
+    def best(self) -> Trained:
+        """The seed whose selection criterion on valid is best."""
+        return min(self.trained, key=_selected_loss)
+
+    @property
+    def model(self) -> CMC:
+        """The best seed's CMC."""
+        return self.best.model
+
+    def evaluate(self, split: str = "test", data: Dataset | str | Path | None = None) -> Evaluation:
+        """The table of this run on a split. Raises DataError where there is no data."""
+        return evaluate({self.name: self.trained}, self._data(data), split)
+
+    def predict(
+        self, data: Dataset | str | Path, split: str = "test", tick: Tick | None = None
+    ) -> Predictions:
+        """The best seed's predictions; labels are not needed."""
+        return predict(self.best, as_dataset(data), split, tick)
+
+    def _data(self, data: Dataset | str | Path | None) -> Dataset:
+        if data is not None:
+            return checked(as_dataset(data), self.best.config)
+        if self.data is None and self.folder is not None:
+            self.data = self._recorded_data(self.folder)
+        if self.data is None:
+            raise DataError("no data given to evaluate on")
+        return self.data
+
+    def _recorded_data(self, folder: Path) -> Dataset:
+        source = Path(read_json(folder / RUN_FILE)["data"]["source"])
+        if not source.is_file():
+            raise DataError(f"{source}: the file this run was trained on is gone; give its place")
+        data = checked(load(source), self.best.config)
+        if data.fingerprint() != self.best.fingerprint:
+            raise DataError(f"{source}: not the data this run was trained on; it has changed")
+        return data
+
+
+def _selected_loss(trained: Trained) -> float:
+    """The criterion's smallest value on valid, in stage 2."""
+    criterion = trained.config.finetune.criterion
+    losses = [row[f"valid_{criterion}"] for row in trained.history["finetune"]]
+    return min(losses, default=float("inf"))
+
+
+def as_dataset(data: Dataset | str | Path) -> Dataset:
+    """A data set, read where a path is given."""
+    return data if isinstance(data, Dataset) else load(data)
+
+
+def checked(data: Dataset, config: RunConfig) -> Dataset:
+    """Labels encoded and checked under the configuration's scheme."""
+    return check_labels(data, config.labels)
+
+
+def config_for(
+    data: Dataset, preset: str, model: str = "cmc", settings: Mapping[str, Any] | None = None
+) -> RunConfig:
+    """A preset, made to fit the data's modalities and labels, with a variant and settings."""
+    config = presets.get(preset).only(data.modalities)
+    train = data["train"] if "train" in data else None
+    if train is not None and train.label_names and np.isnan(train.scores[:, 0]).all():
+        config = config.with_labels(nominal(tuple(sorted(set(train.label_names)))))
+    return configure(config, model).with_settings(settings or {})
+
+
+def train(
+    data: Dataset | str | Path,
+    preset: str,
+    model: str = "cmc",
+    seed: int | Sequence[int] = 1,
+    out: str | Path | None = None,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    config: RunConfig | None = None,
+    pretrained: Run | None = None,
+    resume: bool = False,
+    observer: Observer | None = None,
+    tick: Tick | None = None,
+) -> Run:
+    """Train a model on train and valid; the test split is sealed.
+
+    data: a data set or a file. preset: a name of `tricord.presets`. model: a name of
+    `tricord.models.variants`. seed: one or several. out: folder to keep the run in.
+    settings: dotted path -> value, as `RunConfig.with_settings`. config: used as it is, instead
+    of preset, model and settings. pretrained: take stage 1 from this run, seed by seed.
+    resume: continue a run that was stopped; the result has the same bits as without the stop.
+    Raises TricordError for anything the caller can mend.
+    """
+    data = as_dataset(data)
+    config = config or config_for(data, preset, model, settings)
+    data = checked(data, config)
+    seeds = [seed] if isinstance(seed, int) else list(seed)
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ConfigError(f"seed: {seeds} found, one or more different numbers expected")
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        _open_folder(folder, _description(data, config, model, seeds), resume)
+    trained = [
+        _train_or_load(
+            data,
+            config,
+            model,
+            s,
+            None if folder is None else folder / f"seed-{s}",
+            None if pretrained is None else pretrained.of_seed(s),
+            observer,
+            tick,
+        )
+        for s in seeds
+    ]
+    return Run(model, trained, folder, data)
+
+
+def _train_or_load(
+    data: Dataset,
+    config: RunConfig,
+    name: str,
+    seed: int,
+    folder: Path | None,
+    pretrained: Trained | None,
+    observer: Observer | None,
+    tick: Tick | None,
+) -> Trained:
+    if folder is not None and (folder / MODEL_FILE).is_file():
+        return load_trained(folder)
+    return train_one(
+        data,
+        config,
+        name=name,
+        seed=seed,
+        folder=folder,
+        pretrained=pretrained,
+        observer=observer,
+        tick=tick,
+    )
+
+
+def _description(
+    data: Dataset, config: RunConfig, model: str, seeds: Sequence[int]
+) -> dict[str, Any]:
+    return {
+        "model": model,
+        "seeds": list(seeds),
+        "config": config.model_dump(mode="json"),
+        "versions": versions(),
+        "data": {
+            "source": str(Path(data.source).resolve()),
+            "fingerprint": data.fingerprint(),
+            "simulated": data.simulated,
+        },
+    }
+
+
+def _open_folder(folder: Path, description: dict[str, Any], resume: bool) -> None:
+    """Write the run's description, or check that a run to be resumed is the same one."""
+    path = folder / RUN_FILE
+    if not path.exists():
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ConfigError(f"{folder}: exists and is not a run; name a new folder")
+        write_json(path, description)
+        return
+    if not resume:
+        raise ConfigError(f"{folder}: already holds a run; name a new folder, or resume it")
+    before = read_json(path)
+    for part in ("model", "seeds", "config", "data"):
+        if before.get(part) != description[part]:
+            raise ConfigError(f"{folder}: holds a run with another {part}; it cannot be resumed")
+
+
+def load_model(folder: str | Path) -> Run:
+    """A run that `train` kept, or one seed of it. Raises ModelError where there is none."""
+    folder = Path(folder)
+    if (folder / MODEL_FILE).is_file():
+        trained = load_trained(folder)
+        parent = folder.parent if (folder.parent / RUN_FILE).is_file() else None
+        return Run(trained.name, [trained], parent)
+    if not (folder / RUN_FILE).is_file():
+        raise ModelError(f"{folder}: no {RUN_FILE} or {MODEL_FILE} found, a run's folder expected")
+    about = read_json(folder / RUN_FILE)
+    seeds = [folder / f"seed-{s}" for s in about["seeds"]]
+    finished = [s for s in seeds if (s / MODEL_FILE).is_file()]
+    if not finished:
+        raise ModelError(f"{folder}: no seed of this run is finished; resume it first")
+    return Run(about["model"], [load_trained(s) for s in finished], folder)

@@ -1,0 +1,239 @@
+"""Read a pickle that holds numpy arrays and plain containers, and nothing else.
+
+A pickle is a program. Here the only names it may ask for are those that arrays, their dtypes and
+bytes are written with, and each is answered by a stand-in of ours: the real numpy functions accept
+states that forge dtype flags or unpickle a second time. Any other name is refused, unrun.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import pickle
+import pickletools
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tricord.errors import DataError
+
+_DTYPE = re.compile(r"b1|[iu][1248]|f[248]|O8?|[SU][1-9][0-9]{0,8}")
+_BYTE_ORDERS = ("<", ">", "=", "|")
+
+
+def load_pickle(path: Path) -> Any:
+    """The content of a pickle file: arrays, strings, numbers, lists, tuples, dictionaries, sets.
+
+    Arrays are numpy arrays of booleans, integers, floats, strings or such objects; ordered
+    dictionaries come as plain ones. Raises DataError, one line, where the file cannot be read, is
+    no pickle, is cut short, claims more than it holds, or asks for any other name.
+    """
+    try:
+        with path.open("rb") as file:
+            _check_claims(file.fileno())
+            return _Unpickler(file).load()
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    # What a malformed pickle raises is not documented: nearly any built-in exception.
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0][:100]
+        raise DataError(
+            f"{path}: not a readable pickle ({type(error).__name__}: {reason}), expected a "
+            "feature file in the MMSA layout"
+        ) from error
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return _ADMITTED[module, name]
+        except KeyError:
+            raise DataError(
+                f"asks for {f'{module}.{name}'[:100]!r}, which is not admitted (only numpy arrays "
+                "and plain containers are); nothing of it was run"
+            ) from None
+
+    def persistent_load(self, pid: Any) -> NoReturn:
+        raise DataError("asks for an object outside the file, which is not admitted")
+
+
+class _Admitted:
+    """A callable that a pickle may name; it has no attribute that a pickle could change."""
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[..., Any]) -> None:
+        self._make = make
+
+    def __call__(self, *args: Any) -> Any:
+        return self._make(*args)
+
+    def __setstate__(self, state: Any) -> NoReturn:
+        raise pickle.UnpicklingError("a state for a function")
+
+
+class _DType:
+    """A dtype that is still being read: its code, then its byte order."""
+
+    __slots__ = ("dtype",)
+    dtype: np.dtype[Any]
+
+    def __init__(self, code: str, *_: Any) -> None:
+        if not isinstance(code, str) or not _DTYPE.fullmatch(code):
+            raise DataError(f"holds an array of type {str(code)[:40]!r}, which is not admitted")
+        self.dtype = np.dtype(code)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, order, *parts = state
+        if order not in _BYTE_ORDERS or any(part is not None for part in parts[:3]):
+            raise DataError("holds an array of a compound type, which is not admitted")
+        self.dtype = self.dtype.newbyteorder(order)
+
+
+class _Array(np.ndarray[Any, Any]):
+    """An array whose state is checked before numpy sees it."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        shape, dtype, fortran, data = state[-4:]
+        real = _real_dtype(dtype)
+        held = len(data) * (1 if isinstance(data, bytes) else real.itemsize)
+        if isinstance(data, list) != real.hasobject or not isinstance(data, bytes | list):
+            raise pickle.UnpicklingError("array data of the wrong kind")
+        if not all(type(n) is int and n >= 0 for n in shape):
+            raise pickle.UnpicklingError("array shape of other than whole numbers")
+        if held != math.prod(shape) * real.itemsize:
+            raise DataError(f"an array claims shape {str(shape)[:80]}, its {held} bytes do not fit")
+        checked: Any = (1, tuple(shape), real, bool(fortran), data)
+        super().__setstate__(checked)
+
+
+def _real_dtype(dtype: Any) -> np.dtype[Any]:
+    if not isinstance(dtype, _DType):
+        raise pickle.UnpicklingError("an array without a type")
+    return dtype.dtype
+
+
+def _new_array(*_: Any) -> _Array:
+    return _Array((0,), dtype=np.int8)
+
+
+def _array_from_buffer(buffer: Any, dtype: Any, shape: Any, order: Any) -> _Array:
+    array = _new_array()
+    array.__setstate__((1, shape, dtype, order == "F", bytes(buffer)))
+    return array
+
+
+def _scalar(dtype: Any, data: Any) -> Any:
+    """A plain Python number or string; numpy would unpickle the data of an object."""
+    real = _real_dtype(dtype)
+    if real.hasobject or not isinstance(data, bytes) or len(data) != real.itemsize:
+        raise DataError("holds a numpy scalar of objects, which is not admitted")
+    value: NDArray[Any] = np.frombuffer(data, real)
+    return value[0].item()
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    """How protocol 2 writes bytes."""
+    if not isinstance(text, str) or encoding != "latin1":
+        raise pickle.UnpicklingError("bytes of an unknown encoding")
+    return text.encode("latin1")
+
+
+def _empty_bytes() -> bytes:
+    return b""
+
+
+def _pairs(items: Any = ()) -> dict[Any, Any]:
+    return dict(items)
+
+
+def _not_callable(*_: Any) -> NoReturn:
+    raise pickle.UnpicklingError("a call of a type")
+
+
+_ADMITTED = {
+    ("numpy", "dtype"): _Admitted(_DType),
+    ("numpy", "ndarray"): _Admitted(_not_callable),
+    **{
+        (f"numpy.{core}.{module}", name): _Admitted(make)
+        for core in ("core", "_core")
+        for module, name, make in (
+            ("multiarray", "_reconstruct", _new_array),
+            ("multiarray", "scalar", _scalar),
+            ("numeric", "_frombuffer", _array_from_buffer),
+        )
+    },
+    ("_codecs", "encode"): _Admitted(_latin1),
+    ("__builtin__", "bytes"): _Admitted(_empty_bytes),
+    ("builtins", "bytes"): _Admitted(_empty_bytes),
+    ("collections", "OrderedDict"): _Admitted(_pairs),
+}
+
+_OPCODES = {ord(op.code): op for op in pickletools.opcodes}
+_ARGUMENT_BYTES = {code: op.arg.n if op.arg else 0 for code, op in _OPCODES.items()}
+_COUNT_BYTES = {
+    pickletools.TAKEN_FROM_ARGUMENT1: 1,
+    pickletools.TAKEN_FROM_ARGUMENT4: 4,
+    pickletools.TAKEN_FROM_ARGUMENT4U: 4,
+    pickletools.TAKEN_FROM_ARGUMENT8U: 8,
+}
+_LINES = {code: 2 if op.name in ("GLOBAL", "INST") else 1 for code, op in _OPCODES.items()}
+_STOP, _FRAME, _PUT, _LONG_BINPUT = (ord(c) for c in (".", "\x95", "p", "r"))
+_PUTS = frozenset(ord(c) for c in ("p", "q", "r", "\x94"))
+
+
+def _check_claims(file: int) -> None:
+    """Walk the opcodes once, without running them.
+
+    Raises DataError where a size goes beyond the file or a memo index beyond the number of things
+    memorised: the unpickler would set memory aside for either before it noticed.
+    """
+    if not os.fstat(file).st_size:
+        raise DataError("empty file, expected a pickle in the MMSA layout")
+    with mmap.mmap(file, 0, access=mmap.ACCESS_READ) as data:
+        place, memorised = 0, 0
+        while place < len(data):
+            code = data[place]
+            start, place = place + 1, _next_opcode(data, place)
+            if code == _STOP:
+                return
+            if code in _PUTS:
+                memorised += 1
+            if code == _LONG_BINPUT:
+                claim, limit = int.from_bytes(data[start:place], "little"), memorised
+            elif code == _PUT:
+                claim, limit = int(data[start:place]), memorised
+            elif code == _FRAME:
+                claim, limit = int.from_bytes(data[start:place], "little"), len(data) - place
+            else:
+                claim, limit = place, len(data)
+            if claim > limit:
+                raise DataError("truncated or damaged: it claims more than the file holds")
+    raise DataError("not a pickle, or a truncated one: the file ends before the pickle does")
+
+
+def _next_opcode(data: mmap.mmap, place: int) -> int:
+    """Where the opcode after the one at ``place`` stands, by what this one says of its size."""
+    size = _ARGUMENT_BYTES.get(data[place])
+    if size is None:
+        raise DataError("not a pickle, or a damaged one, expected a feature file (MMSA layout)")
+    if size >= 0:
+        return place + 1 + size
+    if size == pickletools.UP_TO_NEWLINE:
+        end = place
+        for _ in range(_LINES[data[place]]):
+            end = data.find(b"\n", end + 1)
+            if end < 0:
+                return len(data) + 1
+        return end + 1
+    start = place + 1 + _COUNT_BYTES[size]
+    return start + int.from_bytes(data[place + 1 : start], "little")

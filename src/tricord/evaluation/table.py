@@ -1,0 +1,237 @@
+"""The honest table: every method of a run on D_test, D_msc, D_msi, with intervals and floors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tricord.data.schema import Dataset, FeatureTable
+from tricord.data.splits import subset_masks
+from tricord.errors import DataError
+from tricord.evaluation.metrics import correct, metrics, primary, truth_two_way
+from tricord.evaluation.statistics import Interval, cluster_bootstrap, spread
+from tricord.inference.predictor import Predictions, predict
+from tricord.labels import LabelScheme
+from tricord.training.run import Trained
+from tricord.types import Subset
+
+Array = NDArray[np.float64]
+MAJORITY, ORACLE, BAYES = "majority class", "sign oracle", "Bayes limit"
+MEAN_OF_STAGE1 = "mean of the votes (stage 1)"
+BAYES_RULE = "pos>neg+neutral"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on one subset.
+
+    interval: share of clips decided rightly; over several seeds their mean, with an interval
+        over clips (whole videos resampled). spread: standard deviation over seeds, None for one.
+    metrics: means over seeds of all metrics of the label scheme.
+    """
+
+    interval: Interval
+    spread: float | None
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method: its cells by subset (None where the subset is empty), and what to know of it."""
+
+    name: str
+    cells: Mapping[Subset, Cell | None]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A table with its provenance. limits: accuracy by subset of the Bayes limit, if known."""
+
+    split: str
+    metric: str
+    rows: Sequence[Row]
+    clips: Mapping[Subset, int]
+    seeds: Sequence[int]
+    fingerprint: str
+    simulated: bool
+    limits: Mapping[Subset, float] | None
+
+    def row(self, name: str) -> Row:
+        """The row of this name."""
+        return next(row for row in self.rows if row.name == name)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for a result file."""
+
+        def cell(value: Cell | None) -> dict[str, Any] | None:
+            if value is None:
+                return None
+            i = value.interval
+            return {
+                "accuracy": i.estimate,
+                "low": i.low,
+                "high": i.high,
+                "level": i.level,
+                "method": i.method,
+                "spread_over_seeds": value.spread,
+                "metrics": dict(value.metrics),
+            }
+
+        return {
+            "split": self.split,
+            "metric": self.metric,
+            "simulated": self.simulated,
+            "seeds": list(self.seeds),
+            "data_fingerprint": self.fingerprint,
+            "clips": {str(s): n for s, n in self.clips.items()},
+            "bayes_limit": None
+            if self.limits is None
+            else {str(s): v for s, v in self.limits.items()},
+            "rows": [
+                {
+                    "name": row.name,
+                    "note": row.note,
+                    **{str(s): cell(c) for s, c in row.cells.items()},
+                }
+                for row in self.rows
+            ],
+        }
+
+
+def evaluate(
+    models: Mapping[str, Sequence[Trained]], data: Dataset, split: str = "test"
+) -> Evaluation:
+    """All rows of the table for models trained on this data.
+
+    models: name -> one trained model a seed; the single modalities and the mean of stage 1 are
+    taken from the first name. Raises DataError where the split has no labels.
+    """
+    table = data[split]
+    first = next(iter(models.values()))
+    scheme = first[0].config.labels
+    truth = _truth(table, scheme, data.source)
+    if unknown := int((truth < 0).sum()):
+        raise DataError(f"{data.source}: split '{split}' has {unknown} clips without a label")
+    judge = _Judge(table, truth, scheme)
+    rows = [judge.row(MAJORITY, [_majority(data, scheme, len(table))], "of the training labels")]
+    if not data.simulated and (oracle := _sign_oracle(data, split, scheme)) is not None:
+        note = "lookup on the true unimodal signs, fitted on train; not a bound"
+        rows.append(judge.row(ORACLE, [oracle], note))
+    for name, trained in models.items():
+        predictions = [predict(t, data, split) for t in trained]
+        if trained is first:
+            rows += _stage1_rows(judge, predictions)
+        rows.append(judge.row(f"mean of the votes ({name})", [_mean_vote(p) for p in predictions]))
+        rows.append(judge.row(name, [p.outputs for p in predictions]))
+    return Evaluation(
+        split=split,
+        metric=primary(scheme),
+        rows=rows,
+        clips={s: int(m.sum()) for s, m in judge.subsets.items()},
+        seeds=[t.seed for t in first],
+        fingerprint=data.fingerprint(),
+        simulated=data.simulated,
+        limits=bayes_limits(data),
+    )
+
+
+def bayes_limits(data: Dataset) -> dict[Subset, float] | None:
+    """The simulation's Bayes limit in its population, by subset; None for real data."""
+    if data.simulation is None:
+        return None
+    limit = data.simulation["bayes_limit"]["population"]["all"]
+    return {s: float(limit[str(s)][BAYES_RULE]) for s in Subset}
+
+
+class _Judge:
+    """Scores outputs on the subsets of one table."""
+
+    def __init__(self, table: FeatureTable, truth: NDArray[np.int64], scheme: LabelScheme) -> None:
+        self.table, self.truth, self.scheme = table, truth, scheme
+        all_of_it = {Subset.TEST: np.ones(len(table), dtype=bool)}
+        self.subsets = all_of_it if scheme.polarity is None else subset_masks(table.scores)
+
+    def row(self, name: str, outputs: Sequence[Array], note: str = "") -> Row:
+        """outputs: one (N, c) array a seed."""
+        right = np.stack([correct(o, self.truth, self.scheme) for o in outputs]).astype(float)
+        cells = {s: self._cell(right, outputs, m) for s, m in self.subsets.items()}
+        return Row(name, cells, note)
+
+    def _cell(self, right: Array, outputs: Sequence[Array], mask: NDArray[np.bool_]) -> Cell | None:
+        if not mask.any():
+            return None
+        scores = self.table.scores[mask, 0]
+        measured = [metrics(o[mask], self.truth[mask], scores, self.scheme) for o in outputs]
+        return Cell(
+            interval=cluster_bootstrap(right[:, mask].mean(axis=0), self.table.videos[mask]),
+            spread=spread(right[:, mask].mean(axis=1)),
+            metrics={k: float(np.mean([m[k] for m in measured])) for k in measured[0]},
+        )
+
+
+def _truth(table: FeatureTable, scheme: LabelScheme, where: str) -> NDArray[np.int64]:
+    try:
+        return scheme.to_class(table.scores[:, 0])
+    except DataError as error:
+        raise DataError(f"{where}: split '{table.name}': {error}") from error
+
+
+def _stage1_rows(judge: _Judge, predictions: Sequence[Predictions]) -> Iterable[Row]:
+    for k, modality in enumerate(predictions[0].modalities):
+        yield judge.row(modality, [p.stage1[:, k] for p in predictions], "its stage-1 model")
+    means = [_mean(p.stage1, p.present) for p in predictions]
+    yield judge.row(MEAN_OF_STAGE1, means)
+
+
+def _mean_vote(prediction: Predictions) -> Array:
+    return _mean(prediction.votes, prediction.present)
+
+
+def _mean(votes: Array, present: NDArray[np.bool_]) -> Array:
+    """(N, K, c) -> (N, c) over the modalities present."""
+    number = np.maximum(present.sum(axis=1, keepdims=True), 1)
+    return np.asarray((votes * present[..., None]).sum(axis=1) / number)
+
+
+def _outputs_of_counts(counts: Array, scheme: LabelScheme) -> Array:
+    """(..., c) class counts -> outputs that decide for the commonest side, and class."""
+    commonest = counts.argmax(axis=-1)
+    unit = np.eye(scheme.num_classes)
+    if scheme.polarity is None:
+        return np.asarray(unit[commonest])
+    zero = int(scheme.to_class(np.zeros(())))
+    positive = truth_two_way(np.arange(scheme.num_classes), scheme.polarity, zero)
+    side = (counts * positive).sum(axis=-1) > (counts * ~positive).sum(axis=-1)
+    agrees = positive[commonest] == side  # else the class must not overrule the side
+    ends = unit[np.where(side, scheme.num_classes - 1, 0)]
+    return np.asarray(ends + 2 * unit[commonest] * agrees[..., None])
+
+
+def _majority(data: Dataset, scheme: LabelScheme, rows: int) -> Array:
+    """(N, c) or (N, 1): the commonest side and class of train, or its median score."""
+    scores = data["train"].scores[:, 0]
+    if scheme.head == "regression":
+        return np.full((rows, 1), np.nanmedian(scores))
+    classes = scheme.to_class(scores)
+    counts = np.bincount(classes[classes >= 0], minlength=scheme.num_classes).astype(float)
+    return np.tile(_outputs_of_counts(counts, scheme), (rows, 1))
+
+
+def _sign_oracle(data: Dataset, split: str, scheme: LabelScheme) -> Array | None:
+    """(N, c): for each combination of true unimodal classes, what is commonest in train."""
+    if scheme.polarity is None or scheme.head == "regression":
+        return None
+    train, there = (scheme.to_class(data[s].scores) for s in ("train", split))
+    if train.shape[1] < 2 or (train < 0).any() or (there[:, 1:] < 0).any():
+        return None
+    c = scheme.num_classes
+    counts = np.zeros((*([c] * (train.shape[1] - 1)), c))
+    np.add.at(counts, (*train[:, 1:].T, train[:, 0]), 1)
+    overall = counts.sum(axis=tuple(range(counts.ndim - 1)))
+    counts = np.where(counts.sum(-1, keepdims=True) > 0, counts, overall)
+    return _outputs_of_counts(counts[tuple(there[:, 1:].T)], scheme)

@@ -1,0 +1,1 @@
+"""Features: what turns raw text (and later media) into sequences."""

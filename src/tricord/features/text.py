@@ -1,0 +1,135 @@
+"""Text for the model: ready features, or tokens through a Hugging Face encoder, kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from tricord.config import TextConfig
+from tricord.data.schema import FeatureTable, Ragged
+from tricord.errors import ConfigError, DataError
+from tricord.files import write_atomically
+from tricord.features.language import TextEncoder, tokenize
+
+ENCODE_BATCH = 64
+
+Tick = Callable[[int, int], None]  # clips done, clips in all
+
+
+def cache_folder() -> Path:
+    """Where frozen features are kept: $TRICORD_CACHE, or the user's cache folder."""
+    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tricord"
+    return Path(os.environ.get("TRICORD_CACHE", default))
+
+
+def encode(
+    encoder: TextEncoder, tokens: Ragged, *, tick: Tick | None = None, keep: bool = True
+) -> Ragged:
+    """Frozen hidden states of all sequences, in evaluation mode: (F, width) float32.
+
+    Computed once: kept under the hash of the encoder's weights and the tokens.
+    """
+    path = cache_folder() / "text" / f"{_key(encoder, tokens)}.safetensors"
+    if keep and path.is_file():
+        try:
+            return Ragged(load_file(path)["values"], tokens.offsets, tokens.padded_length)
+        except (SafetensorError, KeyError):
+            path.unlink(missing_ok=True)  # a broken file is made again
+    values = _encode(encoder, tokens, tick)
+    if keep:
+        write_atomically(path, lambda p: save_file({"values": values}, p))
+    return Ragged(values, tokens.offsets, tokens.padded_length)
+
+
+@torch.no_grad()
+def _encode(encoder: TextEncoder, tokens: Ragged, tick: Tick | None) -> np.ndarray:  # type: ignore[type-arg]
+    """Batches of similar length, so that little is spent on padding."""
+    encoder.eval()
+    values = np.zeros((len(tokens.values), encoder.width), dtype=np.float32)
+    order = np.argsort(tokens.lengths, kind="stable")
+    order = order[tokens.lengths[order] > 0]
+    for start in range(0, len(order), ENCODE_BATCH):
+        rows = order[start : start + ENCODE_BATCH]
+        part = tokens.take(rows)
+        longest = int(part.lengths.max())
+        padded = torch.as_tensor(part.padded()[:, :longest])
+        mask = torch.arange(longest)[None, :] < torch.as_tensor(part.lengths)[:, None]
+        hidden = encoder(padded, mask)
+        values[tokens.positions(rows)] = hidden[mask].numpy()
+        if tick is not None:
+            tick(start + len(rows), len(order))
+    return values
+
+
+def _key(encoder: TextEncoder, tokens: Ragged) -> str:
+    digest = hashlib.sha256()
+    for name, weight in encoder.state_dict().items():
+        digest.update(name.encode())
+        digest.update(weight.contiguous().numpy())
+    digest.update(np.ascontiguousarray(tokens.values))
+    digest.update(np.ascontiguousarray(tokens.offsets))
+    return digest.hexdigest()
+
+
+class TextSource:
+    """Where a run takes its text from, resolved once (see `TextConfig.source`).
+
+    encoder: the frozen language model as it was before training; None with ready features.
+    """
+
+    def __init__(self, config: TextConfig) -> None:
+        self.config = config
+        self.encoder = (
+            None
+            if config.encoder is None
+            else TextEncoder.from_pretrained(config.encoder, download=config.download)
+        )
+
+    def tokens(self, table: FeatureTable, where: str) -> Ragged:
+        """Token ids from the file's `text_bert` rows or from its words."""
+        source = self.config.source
+        assert self.config.encoder is not None
+        if table.tokens is not None and source in ("auto", "tokens"):
+            self._check_vocabulary(table.tokens, where, table.name)
+            return table.tokens
+        if table.raw_text is not None and source in ("auto", "raw"):
+            padded, lengths = tokenize(
+                self.config.encoder,
+                table.raw_text,
+                max_length=self.config.max_length,
+                download=self.config.download,
+            )
+            return Ragged.from_padded(padded, lengths)
+        wanted = {"tokens": "'text_bert'", "raw": "'raw_text'"}.get(
+            source, "'text_bert' or 'raw_text'"
+        )
+        raise DataError(f"{where}: split '{table.name}' has no key {wanted} for the text encoder")
+
+    def _check_vocabulary(self, tokens: Ragged, where: str, split: str) -> None:
+        assert self.encoder is not None
+        size = int(self.encoder.model.config.vocab_size)  # type: ignore[union-attr, arg-type]
+        if len(tokens.values) and int(tokens.values.max()) >= size:
+            raise DataError(
+                f"{where}: split '{split}', key 'text_bert': token {int(tokens.values.max())} "
+                f"found, but {self.config.encoder!r} knows {size}; was the file made with "
+                "another language model?"
+            )
+
+    def features(self, table: FeatureTable, where: str, tick: Tick | None = None) -> Ragged:
+        """Frozen features of the table's text: ready ones, or the encoder's."""
+        if self.encoder is not None:
+            return encode(self.encoder, self.tokens(table, where), tick=tick)
+        ready = table.sequences["text"]
+        if ready.width == 0:
+            raise ConfigError(
+                f"{where}: the text has tokens but no ready features; name the language model "
+                "they were made for (text.encoder)"
+            )
+        return ready

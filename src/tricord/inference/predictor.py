@@ -1,0 +1,150 @@
+"""From a trained model and a table to predictions, clip by clip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tricord.data.batching import Loader, TensorTable
+from tricord.data.schema import Dataset, FeatureTable
+from tricord.errors import ModelError
+from tricord.features.text import Tick
+from tricord.labels import LabelScheme
+from tricord.models.cmc import CMC
+from tricord.training.run import TEXT, Trained, model_inputs
+
+BATCH_SIZE = 256
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """N clips in the table's order; modalities in the model's order.
+
+    outputs: (N, c) logits of the consensus, or (N, 1) scores. votes: (N, K, c).
+    weights: (N, K). present: (N, K) bool. stage1: (N, K, c) logits of stage 1's models.
+    """
+
+    ids: tuple[str, ...]
+    modalities: tuple[str, ...]
+    scheme: LabelScheme
+    outputs: Array
+    votes: Array
+    weights: Array
+    present: NDArray[np.bool_]
+    stage1: Array
+
+    @property
+    def probabilities(self) -> Array:
+        """(N, c) softmax of the consensus' logits."""
+        return softmax(self.outputs)
+
+    @property
+    def conflict(self) -> NDArray[np.bool_]:
+        """(N,) whether the votes of the modalities present differ in class."""
+        classes = self.classes(self.votes)
+        low = np.where(self.present, classes, self.scheme.num_classes).min(axis=1)
+        high = np.where(self.present, classes, -1).max(axis=1)
+        return np.asarray(high > low)
+
+    def classes(self, outputs: Array) -> NDArray[np.int64]:
+        """(..., c) -> (...): the class of largest logit, or of the score."""
+        if self.scheme.head == "regression":
+            return self.scheme.to_class(np.clip(outputs[..., 0], self.scheme.low, self.scheme.high))
+        return np.asarray(outputs.argmax(axis=-1), dtype=np.int64)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """One flat dictionary a clip, for CSV and JSONL."""
+        names = self.scheme.classes
+        decided, voted = self.classes(self.outputs), self.classes(self.votes)
+        regression = self.scheme.head == "regression"
+        probabilities = None if regression else self.probabilities
+        conflict = self.conflict
+        for i, clip in enumerate(self.ids):
+            row: dict[str, Any] = {"id": clip, "label": names[decided[i]]}
+            if probabilities is None:
+                row["score"] = round(float(self.outputs[i, 0]), 6)
+            else:
+                row |= {
+                    f"p_{n}": round(float(p), 6)
+                    for n, p in zip(names, probabilities[i], strict=True)
+                }
+            for k, modality in enumerate(self.modalities):
+                here = bool(self.present[i, k])
+                row[f"vote_{modality}"] = names[voted[i, k]] if here else None
+                row[f"weight_{modality}"] = round(float(self.weights[i, k]), 6)
+            yield {**row, "conflict": bool(conflict[i])}
+
+
+def softmax(logits: Array) -> Array:
+    """Over the last axis, without overflow."""
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
+
+
+def predict(trained: Trained, data: Dataset, split: str, tick: Tick | None = None) -> Predictions:
+    """Apply a model to a split; labels are not needed.
+
+    Raises ModelError where a modality is missing or its width is not the model's.
+    """
+    table = data[split]
+    check_widths(trained, table, data.source)
+    frozen = _tensors(trained, table, data.source, tokens=False, tick=tick)
+    tokens = frozen
+    if trained.config.text.finetune:
+        tokens = _tensors(trained, table, data.source, tokens=True)
+    outputs, votes, weights = _apply(trained.model, tokens)
+    _, stage1, _ = _apply(trained.stage1, tokens if trained.stage1.language else frozen)
+    return Predictions(
+        ids=table.ids,
+        modalities=trained.model.modalities,
+        scheme=trained.config.labels,
+        outputs=outputs,
+        votes=votes,
+        weights=weights,
+        present=frozen.present.numpy(),
+        stage1=stage1,
+    )
+
+
+def check_widths(trained: Trained, table: FeatureTable, where: str) -> None:
+    """Raise ModelError naming the first modality that does not fit."""
+    for name, expected in trained.widths.items():
+        if name not in table.sequences:
+            raise ModelError(f"{where}: modality '{name}' not found, the model was trained with it")
+        if name == TEXT and trained.config.text.encoder is not None:
+            continue
+        found = table.sequences[name].width
+        if found != expected:
+            raise ModelError(
+                f"{where}: modality '{name}' has {found} columns, the model expects {expected}"
+            )
+
+
+def _tensors(
+    trained: Trained, table: FeatureTable, where: str, *, tokens: bool, tick: Tick | None = None
+) -> TensorTable:
+    """The model's inputs, in its order; labels are left out, so that any will do."""
+    source = trained.text_source()
+    return TensorTable(
+        replace(table, scores=np.full((len(table), 1), np.nan)),
+        trained.config.labels,
+        sequences=model_inputs(table, trained.widths, where, source, tokens, tick),
+        full_length=trained.config.model.padding == "ignored",
+    )
+
+
+@torch.no_grad()
+def _apply(model: CMC, table: TensorTable) -> tuple[Array, Array, Array]:
+    """(consensus, votes, weights) as float64, in the table's order."""
+    model.eval()
+    parts = [model(batch) for batch in Loader(table, BATCH_SIZE).epoch()]
+    return tuple(  # type: ignore[return-value]
+        torch.cat([getattr(p, name) for p in parts]).double().numpy()
+        for name in ("consensus", "votes", "weights")
+    )

@@ -1,0 +1,361 @@
+"""One seed of one model: prepare data, both stages, the trained result and its folder."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tricord._version import __version__
+from tricord.config import RunConfig
+from tricord.data.batching import Loader, TensorTable
+from tricord.data.schema import Dataset, FeatureTable, Ragged
+from tricord.errors import ConfigError, DataError, ModelError
+from tricord.features.language import TextEncoder
+from tricord.features.text import TextSource, Tick
+from tricord.models.cmc import CMC
+from tricord.models.released import load
+from tricord.training.checkpoint import (
+    generators,
+    load_tree,
+    read_json,
+    restore_generators,
+    save_tree,
+    write_json,
+)
+from tricord.training.loop import Observer, fit
+from tricord.training.stages import FinetuneStage, Pretrained, PretrainStage
+from tricord.types import Modality
+
+TEXT = str(Modality.TEXT)
+MODEL_FILE, CHECKPOINT_FILE, STAGE1_FILE = (
+    "model.json",
+    "checkpoint.safetensors",
+    "stage1.safetensors",
+)
+WEIGHTS_FILE, HISTORY_FILE = "model.safetensors", "history.json"
+
+
+@dataclass
+class Trained:
+    """A trained model with all that is needed to apply and to explain it.
+
+    model: CMC after stage 2. stage1: CMC whose unimodal models are those of stage 1, votes
+    averaged: the single-modality rows of every table. pretrained: labels and states of stage 1.
+    history: stage name -> one dict of numbers per epoch.
+    """
+
+    config: RunConfig
+    name: str
+    seed: int
+    widths: Mapping[str, int]
+    model: CMC
+    stage1: CMC
+    pretrained: Pretrained
+    history: Mapping[str, list[dict[str, float]]]
+    fingerprint: str
+    simulated: bool
+    versions: Mapping[str, str] = field(default_factory=lambda: versions())
+    text: TextSource | None = None
+
+    def text_source(self) -> TextSource:
+        """The frozen text source, loaded when it is first needed."""
+        if self.text is None:
+            self.text = TextSource(self.config.text)
+        return self.text
+
+    def save(self, folder: Path) -> None:
+        """Weights and JSON; a frozen language model is named, not copied."""
+        save_stage1(folder / STAGE1_FILE, self.pretrained, self.history["pretrain"])
+        save_tree(folder / WEIGHTS_FILE, self.model.state_dict())
+        write_json(folder / HISTORY_FILE, self.history)
+        # last: a folder with this file is complete
+        write_json(folder / MODEL_FILE, self.about())
+
+    def about(self) -> dict[str, Any]:
+        """What the model is: settings, seed, versions, data, sizes."""
+        return {
+            "name": self.name,
+            "seed": self.seed,
+            "config": self.config.model_dump(mode="json"),
+            "widths": dict(self.widths),
+            "size": self.model.size,
+            "versions": dict(self.versions),
+            "data": {"fingerprint": self.fingerprint, "simulated": self.simulated},
+            "stage1_epochs": dict(self.pretrained.epochs),
+            "labels_moved": dict(self.pretrained.moved),
+        }
+
+
+def versions() -> dict[str, str]:
+    """Of tricord, Python and the libraries that results depend on."""
+
+    def find(package: str) -> str:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            return "unknown"
+
+    libraries = {name: find(name) for name in ("torch", "numpy", "transformers")}
+    return {"tricord": __version__, "python": platform.python_version(), **libraries}
+
+
+def load_trained(folder: Path) -> Trained:
+    """What `Trained.save` wrote; raises ModelError where the folder is no complete model."""
+    if not (folder / MODEL_FILE).is_file():
+        raise ModelError(f"{folder}: no {MODEL_FILE} found, a trained model's folder expected")
+    about = read_json(folder / MODEL_FILE)
+    try:
+        config = RunConfig.model_validate(about["config"])
+        widths, seed = about["widths"], about["seed"]
+        data = about["data"]
+    except (KeyError, ValueError) as error:
+        raise ModelError(f"{folder / MODEL_FILE}: not a description of a model ({error})") from None
+    pretrained, _ = load_stage1(folder / STAGE1_FILE)
+    with torch.random.fork_rng():  # fresh weights are drawn and overwritten
+        model = CMC.from_config(config, widths, _language(config))
+        stage1 = stage1_model(config, widths, pretrained)
+    load(model, load_tree(folder / WEIGHTS_FILE))
+    return Trained(
+        config=config,
+        name=about["name"],
+        seed=seed,
+        widths=widths,
+        model=model.eval(),
+        stage1=stage1,
+        pretrained=pretrained,
+        history=read_json(folder / HISTORY_FILE),
+        fingerprint=data["fingerprint"],
+        simulated=data["simulated"],
+        versions=about["versions"],
+    )
+
+
+def stage1_model(config: RunConfig, widths: Mapping[str, int], pretrained: Pretrained) -> CMC:
+    """The unimodal models of stage 1 side by side; the mean of their votes for a consensus."""
+    plain = config.with_settings(
+        {"finetune.fusion": "none", "finetune.router": "mean", "finetune.train": "all"}
+    )
+    model = CMC.from_config(plain, widths, _language(config) if pretrained.language else {})
+    start_from(model, pretrained)
+    return model.eval()
+
+
+def start_from(model: CMC, pretrained: Pretrained) -> None:
+    """Fill the unimodal models, and the language model where stage 1 trained it."""
+    for name, state in pretrained.unimodal.items():
+        load(model.unimodal[name], state)
+    if pretrained.language:
+        load(model.language, pretrained.language)
+
+
+def _language(config: RunConfig) -> dict[str, TextEncoder]:
+    """A language model to be filled from a saved state, where the configuration trains one."""
+    if not config.text.finetune:
+        return {}
+    assert config.text.encoder is not None
+    return {TEXT: TextEncoder.from_config(config.text.encoder, download=config.text.download)}
+
+
+def save_stage1(path: Path, result: Pretrained, history: list[dict[str, float]]) -> None:
+    """Stage 1's result, with the generators as they stand, so that stage 2 can be resumed."""
+    fields = {name: getattr(result, name) for name in Pretrained.__dataclass_fields__}
+    save_tree(path, {**fields, "history": history, "generators": generators()})
+
+
+def load_stage1(path: Path) -> tuple[Pretrained, dict[str, Any]]:
+    """(result, the rest: history and generators)."""
+    tree = load_tree(path)
+    try:
+        fields = {name: tree[name] for name in Pretrained.__dataclass_fields__}
+    except KeyError as error:
+        raise ModelError(f"{path}: {error.args[0]!r} is missing") from None
+    return Pretrained(**fields), tree
+
+
+class FolderCheckpoint:
+    """The state of the running stage in a run's folder; see `tricord.training.loop.fit`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / CHECKPOINT_FILE
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Replace the last one."""
+        save_tree(self.path, state)
+
+    def load(self) -> Mapping[str, Any] | None:
+        """The last one, or None."""
+        state: Mapping[str, Any] | None = load_tree(self.path) if self.path.is_file() else None
+        return state
+
+
+def subseed(seed: int, purpose: str) -> int:
+    """A seed of its own for each purpose, so that they do not share random numbers."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {purpose}".encode()).digest()[:6], "big")
+
+
+class Loaders:
+    """Batches for the stages, with ready text features or with tokens to finetune on."""
+
+    def __init__(
+        self, data: Dataset, config: RunConfig, source: TextSource, seed: int, tick: Tick | None
+    ) -> None:
+        self.data, self.config, self.source, self.seed = data, config, source, seed
+        self.tick = tick
+        self._kept: dict[tuple[str, bool], TensorTable] = {}
+
+    def table(self, split: str, *, tokens: bool) -> TensorTable:
+        """The split as tensors; kept, since both stages use it."""
+        if (split, tokens) not in self._kept:
+            table = self.data[split]
+            self._kept[split, tokens] = TensorTable(
+                table,
+                self.config.labels,
+                sequences=model_inputs(
+                    table, self.data.modalities, self.data.source, self.source, tokens, self.tick
+                ),
+                full_length=self.config.model.padding == "ignored",
+            )
+        return self._kept[split, tokens]
+
+    def of(self, batch_size: int, *, tokens: bool) -> tuple[Loader, Loader]:
+        """(train, valid)."""
+        seed = subseed(self.seed, "row order")
+        train = Loader(self.table("train", tokens=tokens), batch_size, seed)
+        return train, Loader(self.table("valid", tokens=tokens), batch_size)
+
+
+def model_inputs(
+    table: FeatureTable,
+    modalities: Iterable[str],
+    where: str,
+    source: TextSource,
+    tokens: bool,
+    tick: Tick | None = None,
+) -> dict[str, Ragged]:
+    """What each of these modalities feeds the model: text may be tokens or a model's features."""
+    inputs = {name: table.sequences[name] for name in modalities}
+    if TEXT in inputs:
+        inputs[TEXT] = (
+            source.tokens(table, where) if tokens else source.features(table, where, tick)
+        )
+    return inputs
+
+
+def check_splits(data: Dataset) -> None:
+    """Training needs train and valid, each with clips."""
+    for split in ("train", "valid"):
+        if split not in data:
+            raise DataError(
+                f"{data.source}: split '{split}' not found, needed for training; "
+                f"the file has {list(data)}"
+            )
+
+
+def train_one(
+    data: Dataset,
+    config: RunConfig,
+    *,
+    name: str,
+    seed: int,
+    folder: Path | None = None,
+    pretrained: Trained | None = None,
+    observer: Observer | None = None,
+    tick: Tick | None = None,
+) -> Trained:
+    """Both stages with one seed, on train and valid alone.
+
+    folder: where states are kept after each epoch; a state found there is continued from.
+    pretrained: take stage 1 from this model. The global random generators are left as they were.
+    """
+    check_splits(data)
+    fingerprint = data.fingerprint()
+    data = data.seal("test")
+    source = TextSource(config.text)
+    loaders = Loaders(data, config, source, seed, tick)
+    widths = dict(data.widths)
+    if source.encoder is not None and TEXT in widths:
+        widths[TEXT] = source.encoder.width
+    both = config.text.finetune and config.pretrain.labels == "ground_truth"  # fidelity 8
+    with torch.random.fork_rng():
+        torch.manual_seed(subseed(seed, "weights and dropout"))
+        model = CMC.from_config(config, widths)
+        if config.text.finetune:
+            assert config.text.encoder is not None
+            model.language[TEXT] = TextEncoder.from_pretrained(
+                config.text.encoder, download=config.text.download
+            )
+        checkpoint = None if folder is None else FolderCheckpoint(folder)
+        result, history = _stage1(
+            model, loaders, config, folder, checkpoint, observer, pretrained, tokens=both
+        )
+        start_from(model, result)
+        train, valid = loaders.of(config.finetune.batch_size, tokens=config.text.finetune)
+        stage = FinetuneStage(
+            model, train, valid, config, labels=result.labels, valid_labels=result.valid_labels
+        )
+        histories = {"pretrain": history}
+        histories["finetune"] = fit(stage, checkpoint=checkpoint, observer=observer)
+        trained = Trained(
+            config=config,
+            name=name,
+            seed=seed,
+            widths=widths,
+            model=model.eval(),
+            stage1=stage1_model(config, widths, result),
+            pretrained=result,
+            history=histories,
+            fingerprint=fingerprint,
+            simulated=data.simulated,
+            text=source,
+        )
+    if folder is not None:
+        trained.save(folder)
+        (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+    return trained
+
+
+def _stage1(
+    model: CMC,
+    loaders: Loaders,
+    config: RunConfig,
+    folder: Path | None,
+    checkpoint: FolderCheckpoint | None,
+    observer: Observer | None,
+    pretrained: Trained | None,
+    *,
+    tokens: bool,
+) -> tuple[Pretrained, list[dict[str, float]]]:
+    """Run stage 1, or take it from another model or from a run that was stopped in stage 2."""
+    if pretrained is not None:
+        if pretrained.config.pretrain != config.pretrain:
+            raise ConfigError("stage 1 can only be taken from a model with the same settings")
+        return pretrained.pretrained, list(pretrained.history["pretrain"])
+    if folder is not None and (folder / STAGE1_FILE).is_file():
+        result, rest = load_stage1(folder / STAGE1_FILE)
+        restore_generators(rest["generators"])
+        return result, rest["history"]
+    if config.pretrain.labels == "ground_truth":
+        _need_unimodal_labels(loaders)
+    train, valid = loaders.of(config.pretrain.batch_size, tokens=tokens)
+    stage = PretrainStage(model, train, valid, config)
+    history = fit(stage, checkpoint=checkpoint, observer=observer)
+    if folder is not None:
+        save_stage1(folder / STAGE1_FILE, stage.result(), history)
+    return stage.result(), history
+
+
+def _need_unimodal_labels(loaders: Loaders) -> None:
+    known = loaders.data["train"].scores[:, 1:]
+    for k, modality in enumerate(loaders.data.modalities):
+        if not bool((known[:, k] == known[:, k]).any()):
+            raise DataError(
+                f"{loaders.data.source}: no unimodal labels for {modality} found, "
+                "needed for pretrain.labels='ground_truth' (CMC-GT)"
+            )
