@@ -59,7 +59,7 @@ class Run:
 
     def evaluate(self, split: str = "test", data: Dataset | str | Path | None = None) -> Evaluation:
         """The table of this run on a split. Raises DataError where there is no data."""
-        return evaluate({self.name: self.trained}, self._data(data), split)
+        return evaluate({self.name: self.trained}, self.dataset(data), split)
 
     def predict(
         self, data: Dataset | str | Path, split: str = "test", tick: Tick | None = None
@@ -67,7 +67,11 @@ class Run:
         """The best seed's predictions; labels are not needed."""
         return predict(self.best, as_dataset(data), split, tick)
 
-    def _data(self, data: Dataset | str | Path | None) -> Dataset:
+    def dataset(self, data: Dataset | str | Path | None = None) -> Dataset:
+        """The data given, or else what the run was trained on, its labels checked.
+
+        Raises DataError where there is none, or the file has changed since.
+        """
         if data is not None:
             return checked(as_dataset(data), self.best.config)
         if self.data is None and self.folder is not None:

@@ -31,7 +31,8 @@ def refine_labels(logits: Tensor, labels: Tensor) -> Tensor:
     total = norm + norm_candidate
     alpha = (norm - norm_candidate) / torch.where(total > 0, total, torch.ones_like(total))
     alpha = alpha.clamp(min=0.0).unsqueeze(-1)
-    return (1 - alpha) * base + alpha * candidate
+    soft: Tensor = (1 - alpha) * base + alpha * candidate
+    return soft
 
 
 class PseudoLabelBank:

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-_MOST_NOTICES = 5
+_MOST_NOTICES = 4
 _SUBSETS = ("D_msc", "D_msi")
 
 
@@ -64,4 +64,4 @@ def _range(lengths: dict[str, Any]) -> str:
     if lengths["mean"] is None:
         return "all absent"
     found = f"{lengths['min']} - {lengths['mean']:.1f} - {lengths['max']}"
-    return f"{found}, {lengths['absent']} absent" if lengths["absent"] else found
+    return f"{found}\n{lengths['absent']} absent" if lengths["absent"] else found

@@ -100,7 +100,8 @@ def write_mmsa(
 
 def _unused(content: Mapping[object, object]) -> list[str]:
     known = {*SPLITS, "config", "align"}
-    return [f"top-level key {str(k)[:40]!r} not used" for k in content if k not in known]
+    names = [key for key in content if isinstance(key, str) and key not in known]
+    return [f"top-level key {name[:40]!r} not used" for name in names]
 
 
 def _kind(value: object) -> str:
@@ -134,8 +135,7 @@ def _check_keys(readers: list[_Split]) -> None:
 def _absent(readers: list[_Split]) -> list[str]:
     """Notices of keys that no split has."""
     some = _keys_of_any(readers)
-    expected = (*_FEATURE_KEYS, "raw_text", LABEL, *map(label_key, MODALITIES))
-    absent = [key for key in expected if key not in some]
+    absent = [key for key in (*_FEATURE_KEYS, "raw_text", LABEL) if key not in some]
     notices = [f"missing in all splits: {', '.join(absent)}"] if absent else []
     if LABEL not in some and _CLASSES in some:
         notices.append(f"scores are the '{_CLASSES}'")
@@ -282,11 +282,11 @@ class _Split:
         unknown = np.full(self.rows, np.nan)
         first = next((key for key in (LABEL, _CLASSES) if key in self.raw), None)
         columns = [unknown if first is None else self._column(first)]
-        for modality in modalities:
-            key = label_key(modality)
-            columns.append(self._column(key) if key in self.raw else unknown)
-            if key not in self.raw:
-                self.note(key, "missing, unknown for all clips")
+        keys = [label_key(modality) for modality in modalities]
+        columns += [self._column(key) if key in self.raw else unknown for key in keys]
+        missing = [key for key in keys if key not in self.raw]
+        if missing:
+            self.note(", ".join(missing), "missing, unknown for all clips")
         return np.stack(columns, axis=1)
 
     # ------------------------------------------------------------------ sequences

@@ -192,7 +192,7 @@ class Dataset:
                 sequences["tokens"] = table.tokens
             for key, ragged in sorted(sequences.items()):
                 digest.update(f"{key}{ragged.values.dtype}{ragged.values.shape}".encode())
-                digest.update(np.ascontiguousarray(ragged.values))
-                digest.update(np.ascontiguousarray(ragged.offsets))
-            digest.update(np.ascontiguousarray(table.scores))
+                digest.update(np.ascontiguousarray(ragged.values).data)
+                digest.update(np.ascontiguousarray(ragged.offsets).data)
+            digest.update(np.ascontiguousarray(table.scores).data)
         return digest.hexdigest()

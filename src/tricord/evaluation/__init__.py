@@ -1,5 +1,5 @@
 """How good a model is, and how sure one may be of it."""
 
-from tricord.evaluation import metrics, statistics
+from tricord._lazy import submodules
 
-__all__ = ["metrics", "statistics"]
+__getattr__ = submodules(__name__, "metrics", "statistics", "table")

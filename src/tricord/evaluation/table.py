@@ -21,7 +21,7 @@ from tricord.types import Subset
 
 Array = NDArray[np.float64]
 MAJORITY, ORACLE, BAYES = "majority class", "sign oracle", "Bayes limit"
-MEAN_OF_STAGE1 = "mean of the votes (stage 1)"
+MEAN_OF_STAGE1 = "stage 1, mean of votes"
 BAYES_RULE = "pos>neg+neutral"
 
 
@@ -126,7 +126,9 @@ def evaluate(
         predictions = [predict(t, data, split) for t in trained]
         if trained is first:
             rows += _stage1_rows(judge, predictions)
-        rows.append(judge.row(f"mean of the votes ({name})", [_mean_vote(p) for p in predictions]))
+        if trained[0].config.finetune.train == "all":  # else the votes are still those of stage 1
+            means = [_mean(p.votes, p.present) for p in predictions]
+            rows.append(judge.row(f"{name}, mean of votes", means))
         rows.append(judge.row(name, [p.outputs for p in predictions]))
     return Evaluation(
         split=split,
@@ -186,10 +188,6 @@ def _stage1_rows(judge: _Judge, predictions: Sequence[Predictions]) -> Iterable[
         yield judge.row(modality, [p.stage1[:, k] for p in predictions], "its stage-1 model")
     means = [_mean(p.stage1, p.present) for p in predictions]
     yield judge.row(MEAN_OF_STAGE1, means)
-
-
-def _mean_vote(prediction: Predictions) -> Array:
-    return _mean(prediction.votes, prediction.present)
 
 
 def _mean(votes: Array, present: NDArray[np.bool_]) -> Array:

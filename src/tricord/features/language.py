@@ -53,7 +53,8 @@ class TextEncoder(nn.Module):
         """The architecture without its weights, to be filled from a saved model."""
         from transformers import AutoConfig, AutoModel
 
-        return cls(AutoModel.from_config(_load(AutoConfig, name, download)), name).eval()
+        make: Any = AutoModel.from_config
+        return cls(make(_load(AutoConfig, name, download)), name).eval()
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> TextEncoder:
@@ -74,7 +75,9 @@ class TextEncoder(nn.Module):
             )
         except KeyError as error:
             raise ModelError(f"language model: key {error.args[0]!r} is missing") from None
-        model = BertModel(config, add_pooling_layer=any(k.startswith("pooler.") for k in state))
+        model: nn.Module = BertModel(
+            config, add_pooling_layer=any(k.startswith("pooler.") for k in state)
+        )
         buffers = {"embeddings.position_ids", "embeddings.token_type_ids"}
         weights = {k: v for k, v in state.items() if k not in buffers}
         missing, surplus = model.load_state_dict(weights, strict=False)

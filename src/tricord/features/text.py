@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -49,7 +50,7 @@ def encode(
 
 
 @torch.no_grad()
-def _encode(encoder: TextEncoder, tokens: Ragged, tick: Tick | None) -> np.ndarray:  # type: ignore[type-arg]
+def _encode(encoder: TextEncoder, tokens: Ragged, tick: Tick | None) -> NDArray[np.float32]:
     """Batches of similar length, so that little is spent on padding."""
     encoder.eval()
     values = np.zeros((len(tokens.values), encoder.width), dtype=np.float32)
@@ -72,9 +73,9 @@ def _key(encoder: TextEncoder, tokens: Ragged) -> str:
     digest = hashlib.sha256()
     for name, weight in encoder.state_dict().items():
         digest.update(name.encode())
-        digest.update(weight.contiguous().numpy())
-    digest.update(np.ascontiguousarray(tokens.values))
-    digest.update(np.ascontiguousarray(tokens.offsets))
+        digest.update(weight.contiguous().numpy().data)
+    digest.update(np.ascontiguousarray(tokens.values).data)
+    digest.update(np.ascontiguousarray(tokens.offsets).data)
     return digest.hexdigest()
 
 

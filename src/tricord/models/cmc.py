@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -102,6 +102,11 @@ class CMC(nn.Module):
         return other
 
     @property
+    def parts(self) -> dict[str, Unimodal]:
+        """The unimodal models by name, in the order of votes and weights."""
+        return cast(dict[str, Unimodal], dict(self.unimodal.items()))
+
+    @property
     def modalities(self) -> tuple[str, ...]:
         """Names in the order of votes and weights."""
         return tuple(self.unimodal)
@@ -120,15 +125,13 @@ class CMC(nn.Module):
         x, mask = batch.values[name], batch.masks[name]
         if not x.is_floating_point():
             x = self.language[name](x, mask)
-        unimodal = self.unimodal[name]
-        assert isinstance(unimodal, Unimodal)
-        h: Tensor = unimodal.encoder(x, None if self.padding == "ignored" else mask)
+        h: Tensor = self.parts[name].encoder(x, None if self.padding == "ignored" else mask)
         return h
 
     def vote(self, h: Tensor) -> Tensor:
         """p_k of each modality's row (Eq. 5, 11): (B, K, d) -> (B, K, c)."""
-        parts = zip(self.unimodal.values(), h.unbind(dim=1), strict=True)
-        return torch.stack([m.classifier(row) for m, row in parts], dim=1)  # type: ignore[operator, union-attr]
+        rows = zip(self.parts.values(), h.unbind(dim=1), strict=True)
+        return torch.stack([part.classifier(row) for part, row in rows], dim=1)
 
     def combine(self, h: Tensor, present: Tensor) -> Prediction:
         """From h_x on: PFM, votes, MCR, consensus (Eq. 10-14)."""
@@ -190,4 +193,4 @@ class CMC(nn.Module):
     @property
     def widths(self) -> dict[str, int]:
         """Feature width per modality."""
-        return {k: m.encoder.proj.in_channels for k, m in self.unimodal.items()}  # type: ignore[union-attr, misc]
+        return {name: part.encoder.proj.in_channels for name, part in self.parts.items()}

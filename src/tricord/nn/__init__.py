@@ -1,5 +1,7 @@
 """Pure maths: no I/O, no configuration objects, no data set names; K and c are arguments."""
 
-from tricord.nn import classifier, ema, encoder, fusion, losses, router
+from tricord._lazy import submodules
 
-__all__ = ["classifier", "ema", "encoder", "fusion", "losses", "router"]
+__getattr__ = submodules(
+    __name__, "classifier", "dropout", "ema", "encoder", "fusion", "losses", "router"
+)

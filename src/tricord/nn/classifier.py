@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tricord.nn.dropout import Dropout
+
 
 class ResidualClassifier(nn.Module):
     """p_k: h + Linear(Dropout(ReLU(Linear(h)))), then a linear layer to c outputs."""
@@ -14,7 +16,7 @@ class ResidualClassifier(nn.Module):
         self.proj1 = nn.Linear(d, d)
         self.proj2 = nn.Linear(d, d)
         self.out = nn.Linear(d, outputs)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, h: Tensor) -> Tensor:
         """(..., d) -> (..., c) logits."""

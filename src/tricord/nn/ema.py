@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 Schedule = Literal["closed", "recursive"]
 M = TypeVar("M", bound=nn.Module)
@@ -22,25 +22,28 @@ def momentum_at(initial: float, decay: float, epoch: int, schedule: Schedule = "
     if epoch < 1:
         raise ValueError(f"epoch: {epoch} found, 1 or more expected")
     if schedule == "closed":
-        return 1.0 - (1.0 - initial) / float(epoch) ** decay
-    return 1.0 - (1.0 - initial) * math.exp(-decay * math.lgamma(epoch + 1))
+        slowed = math.pow(epoch, decay)
+    else:
+        slowed = math.exp(decay * math.lgamma(epoch + 1))
+    return 1.0 - (1.0 - initial) / slowed
 
 
-class ModelEMA:
+class ModelEMA(Generic[M]):
     """theta_ema of Eq. 29: a copy of a model that follows it slowly.
 
     buffers: copy BatchNorm's running statistics along; they describe the raw input, not the
     weights, so the newest are the best. False leaves them as they were (fidelity 5).
     """
 
-    def __init__(self, model: nn.Module, *, buffers: bool = True) -> None:
-        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+    def __init__(self, model: M, *, buffers: bool = True) -> None:
+        self.model: M = copy.deepcopy(model).eval().requires_grad_(False)
         self.buffers = buffers
 
     @torch.no_grad()
     def update(self, model: nn.Module, momentum: float) -> None:
         """theta_ema <- momentum * theta_ema + (1 - momentum) * theta."""
-        ours, theirs = list(self.model.parameters()), list(model.parameters())
+        ours: list[Tensor] = list(self.model.parameters())
+        theirs: list[Tensor] = list(model.parameters())
         torch._foreach_mul_(ours, momentum)
         torch._foreach_add_(ours, theirs, alpha=1.0 - momentum)
         if self.buffers:

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tricord.nn.dropout import Dropout
+
 
 class MaskedBatchNorm(nn.BatchNorm1d):
     """Batch normalisation over the real frames of (B, L, width); padding becomes 0.
@@ -76,7 +78,7 @@ class EncoderLayer(nn.Module):
         self.linear2 = nn.Linear(feedforward, d)
         self.norm1 = nn.LayerNorm(d)
         self.norm2 = nn.LayerNorm(d)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, attend: Tensor | None) -> Tensor:
         """(B, L, d) -> (B, L, d)."""

@@ -188,7 +188,7 @@ class PretrainStage(_CmcStage):
         self.valid_targets = Targets(valid.table, config)
         self.ema = {
             name: ModelEMA(module, buffers=settings.ema_buffers)
-            for name, module in model.unimodal.items()
+            for name, module in model.parts.items()
         }
         self.shadow = model.with_unimodal({name: ema.model for name, ema in self.ema.items()})
         self.best = {name: Best() for name in model.modalities}
@@ -249,7 +249,7 @@ class PretrainStage(_CmcStage):
     def after_update(self) -> None:
         """Eq. 29."""
         for name, ema in self.ema.items():
-            ema.update(self.model.unimodal[name], self._model_momentum[name])
+            ema.update(self.model.parts[name], self._model_momentum[name])
 
     def _evaluate(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
         """The EMA models on one batch of valid."""
@@ -282,7 +282,7 @@ class PretrainStage(_CmcStage):
                 best.epoch = epoch
                 best.states = {
                     "ema": clone_state(self.ema[name].model),
-                    "online": clone_state(self.model.unimodal[name]),
+                    "online": clone_state(self.model.parts[name]),
                     "language": clone_state(self.model.language) if name in language else {},
                 }
         if improved:
@@ -312,7 +312,7 @@ class PretrainStage(_CmcStage):
 
         return Pretrained(
             unimodal=states("ema", {name: ema.model for name, ema in self.ema.items()}),
-            online=states("online", dict(self.model.unimodal.items())),
+            online=states("online", self.model.parts),
             labels=self.targets.bank.soft.clone(),
             valid_labels=self.valid_targets.bank.soft.clone(),
             epochs={name: best.epoch for name, best in self.best.items()},

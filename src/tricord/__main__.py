@@ -1,0 +1,5 @@
+"""``python -m tricord``."""
+
+from tricord.cli import main
+
+main()

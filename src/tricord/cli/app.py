@@ -1,0 +1,56 @@
+"""The commands and their help; each imports what it needs when it runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tricord.cli import data, demo, evaluate, predict, simulate, train
+
+HELP = """Multimodal emotion recognition with calibrated consensus (CMC).
+
+Start with a demonstration that needs no data (about two minutes):
+
+    tricord demo
+
+Your own feature file (MMSA format):
+
+\\b
+    tricord data show FILE
+    tricord train FILE --preset ch-sims --out my-run
+    tricord evaluate my-run
+    tricord predict my-run FILE --out predictions.csv
+"""
+
+app = typer.Typer(
+    help=HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+)
+app.command("demo")(demo.command)
+app.command("simulate")(simulate.command)
+app.add_typer(data.app, name="data")
+app.command("train")(train.command)
+app.command("evaluate")(evaluate.command)
+app.command("predict")(predict.command)
+
+
+def _version(show: bool) -> None:
+    if show:
+        from tricord._version import __version__
+
+        typer.echo(f"tricord {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass

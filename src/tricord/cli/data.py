@@ -1,0 +1,54 @@
+"""tricord data: look at feature files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Look at feature files.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def _group() -> None:
+    pass
+
+
+@app.command("show")
+def show(
+    file: Annotated[Path, typer.Argument(help="A feature file in the MMSA format.")],
+    preset: Annotated[
+        str | None, typer.Option(help="Whose classes to count: ch-sims, mosi, ...")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
+) -> None:
+    """Splits, shapes, lengths, label balance, missing keys, D_msc and D_msi.
+
+    Example:
+
+    \\b
+        tricord data show unaligned_39.pkl --preset ch-sims
+    """
+    import json
+
+    from rich.console import Console
+
+    from tricord import presets
+    from tricord.api import config_for
+    from tricord.cli.data_show import render
+    from tricord.data.describe import describe
+    from tricord.data.load import load
+    from tricord.data.validate import check_labels
+
+    data = load(file)
+    scheme = None
+    if preset is not None:
+        presets.get(preset)
+        scheme = config_for(data, preset).labels
+        data = check_labels(data, scheme)
+    summary = describe(data, scheme)
+    if as_json:
+        typer.echo(json.dumps(summary, indent=1, ensure_ascii=False))
+    else:
+        Console(highlight=False).print(render(summary))

@@ -1,0 +1,33 @@
+"""Ctrl-C in the middle of training: say what is kept and how to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tricord.cli.console import console
+from tricord.training.run import CHECKPOINT_FILE, MODEL_FILE
+
+
+@contextmanager
+def say_what_is_kept(folder: Path) -> Iterator[None]:
+    """Print the last good epoch before the interruption goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.print(_kept(folder))
+        raise
+
+
+def _kept(folder: Path) -> str:
+    from tricord.training.checkpoint import load_tree
+
+    finished = [p.parent.name for p in sorted(folder.glob(f"seed-*/{MODEL_FILE}"))]
+    lines = [f"finished and kept: {', '.join(finished)}"] if finished else []
+    for path in sorted(folder.glob(f"seed-*/{CHECKPOINT_FILE}")):
+        state = load_tree(path)
+        lines.append(f"{path.parent}: stage '{state['stage']}', epoch {state['epoch']} is kept")
+    if not lines:
+        lines = ["stopped before the first epoch ended: nothing to keep"]
+    return "\n".join([*lines, "to go on, give the same command with --resume"])

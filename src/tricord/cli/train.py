@@ -1,0 +1,94 @@
+"""tricord train: both stages of CMC on a feature file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    file: Annotated[Path, typer.Argument(help="A feature file in the MMSA format.")],
+    preset: Annotated[
+        str, typer.Option(help="ch-sims, ch-sims-v2, mosi, mosei or tiny: labels and sizes.")
+    ],
+    out: Annotated[Path, typer.Option(help="The folder to make; it will hold the run.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="cmc, cmc-variant (only MCR trains), cmc-gt (true unimodal labels), cmc-wo-plgm, "
+            "cmc-wo-pfm, cmc-wo-mcr, cmc-single-task, cmc-single-task-wo-pfm."
+        ),
+    ] = "cmc",
+    seed: Annotated[
+        list[int] | None, typer.Option(help="May be given several times: mean and spread.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a setting: finetune.temperature=0.05; repeatable."),
+    ] = None,
+    released: Annotated[
+        bool, typer.Option("--released", help="All options as in the released implementation.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue a run that was stopped.")
+    ] = False,
+    test: Annotated[
+        bool, typer.Option("--test", help="Then evaluate on the test split, and write a report.")
+    ] = False,
+) -> None:
+    """Train on train, select on valid; the test split stays sealed.
+
+    Prints the table on valid when done. A text encoder: --set text.encoder=NAME_OR_FOLDER.
+
+    Example:
+
+    \\b
+        tricord train sim.pkl --preset ch-sims --seed 1 --seed 2 --out my-run
+    """
+    from tricord import api
+    from tricord.cli.console import SIMULATED, Live, console
+    from tricord.cli.evaluate import report
+    from tricord.cli.interrupted import say_what_is_kept
+    from tricord.data.load import load
+
+    chosen = parse_settings(settings or [])
+    with console.status(f"reading {file}"):
+        data = load(file)
+    for notice in data.notices:
+        console.print(f"note: {notice}")
+    if data.simulated:
+        console.print(SIMULATED, style="bold")
+    config = api.config_for(data, preset, model)
+    config = (config.released() if released else config).with_settings(chosen)
+    with Live() as live, say_what_is_kept(out):
+        run = api.train(
+            data,
+            preset,
+            model,
+            seed or [1],
+            out,
+            config=config,
+            resume=resume,
+            observer=live,
+            tick=live.encoding,
+        )
+    report(run, data, "valid", console_only=True)
+    if test:
+        report(run, data, "test")
+    else:
+        typer.echo(f"kept in {out}; the test split was not touched: tricord evaluate {out}")
+
+
+def parse_settings(pairs: list[str]) -> dict[str, str]:
+    """``a.b=c`` strings to a dictionary; raises ConfigError for another form."""
+    from tricord.errors import ConfigError
+
+    settings = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"--set {pair!r} found, NAME=VALUE expected")
+        settings[name] = value
+    return settings

@@ -1,0 +1,57 @@
+"""HTML that is escaped unless it says otherwise: ids, words and names come from users' files."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+
+_VOID = frozenset({"meta", "rect", "line"})
+
+
+class Html(str):
+    """Text that is markup already."""
+
+    __slots__ = ()
+
+
+def markup(content: object) -> Html:
+    """Markup as it is; anything else as escaped text."""
+    return content if isinstance(content, Html) else Html(html.escape(str(content)))
+
+
+def join(parts: Iterable[object], between: str = "") -> Html:
+    """One piece of markup of several, with escaped text between them."""
+    return Html(html.escape(between).join(map(markup, parts)))
+
+
+def tag(name: str, *content: object, **attributes: object) -> Html:
+    """An element. ``class_`` stands for class, ``aria_label`` for aria-label."""
+    written = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{html.escape(str(value))}"'
+        for key, value in attributes.items()
+    )
+    end = "" if name in _VOID else f"{join(content)}</{name}>"
+    return Html(f"<{name}{written}>{end}")
+
+
+def table(head: Sequence[object], rows: Iterable[Sequence[object]], caption: object = "") -> Html:
+    """A table that scrolls sideways where it is too wide; the first cell of a row heads it."""
+    body = (
+        tag("tr", tag("th", first, scope="row"), *(tag("td", cell) for cell in rest))
+        for first, *rest in rows
+    )
+    return tag(
+        "div",
+        tag(
+            "table",
+            tag("caption", caption) if caption else Html(),
+            tag("thead", tag("tr", *(tag("th", cell, scope="col") for cell in head))),
+            tag("tbody", *body),
+        ),
+        class_="wide",
+    )
+
+
+def items(points: Iterable[object]) -> Html:
+    """A list with bullets."""
+    return tag("ul", *(tag("li", point) for point in points))
