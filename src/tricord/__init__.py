@@ -12,11 +12,11 @@ from tricord._version import __version__
 
 if TYPE_CHECKING:
     from tricord import data, evaluation, models, nn, plgm, presets
+    from tricord.api import Run, load_model, train
     from tricord.config import RunConfig
     from tricord.data.load import load
     from tricord.errors import TricordError
     from tricord.labels import LabelScheme
-    from tricord.api import Run, load_model, train
 
 _NAMES = {
     "LabelScheme": "tricord.labels",

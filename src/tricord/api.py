@@ -112,7 +112,7 @@ def config_for(
 ) -> RunConfig:
     """A preset, made to fit the data's modalities and labels, with a variant and settings."""
     config = presets.get(preset).only(data.modalities)
-    train = data["train"] if "train" in data else None
+    train = data.splits.get("train")
     if train is not None and train.label_names and np.isnan(train.scores[:, 0]).all():
         config = config.with_labels(nominal(tuple(sorted(set(train.label_names)))))
     return configure(config, model).with_settings(settings or {})

@@ -17,31 +17,42 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run a command; returns the exit code."""
-    import click
-
     from tricord.cli.app import app
-    from tricord.errors import TricordError
 
     try:
         result = app(arguments, prog_name="tricord", standalone_mode=False)
-    except TricordError as error:
-        return _say(f"error: {error}", EXIT_USER)
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
-    except click.ClickException as error:
-        hint = "; see tricord --help" if error.exit_code == EXIT_USER else ""
-        return _say(f"error: {error.format_message()}{hint}", EXIT_USER)
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except KeyboardInterrupt:
         return _say("stopped", EXIT_INTERRUPTED)
     except BrokenPipeError:  # the reader of our output, head say, has seen enough
         sys.stderr.close()
         return 0
-    except Exception:
-        import traceback
-
-        traceback.print_exc()
-        return _say("this is a bug in tricord: please report it with the lines above", EXIT_BUG)
+    except Exception as error:
+        return _explain(error)
     return result if isinstance(result, int) else 0
+
+
+def _explain(error: Exception) -> int:
+    """Say what went wrong, and whose it is to mend."""
+    import typer
+
+    from tricord.errors import TricordError
+
+    if isinstance(error, typer.Exit):
+        return error.exit_code
+    if isinstance(error, typer.Abort):
+        return _say("stopped", EXIT_INTERRUPTED)
+    if isinstance(error, TricordError):
+        return _say(f"error: {error}", EXIT_USER)
+    # every complaint about the command line has this; typer does not export the class
+    if hasattr(error, "format_message"):
+        message = str(error.format_message())
+        if message.startswith("Usage:"):  # a command that was called without a word
+            return _say(message, EXIT_USER)
+        return _say(f"error: {message.rstrip('.')}; see tricord --help", EXIT_USER)
+    import traceback
+
+    traceback.print_exception(error)
+    return _say("this is a bug in tricord: please report it with the lines above", EXIT_BUG)
 
 
 def _say(message: str, code: int) -> int:

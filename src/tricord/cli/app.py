@@ -16,7 +16,7 @@ Start with a demonstration that needs no data (about two minutes):
 
 Your own feature file (MMSA format):
 
-\\b
+\b
     tricord data show FILE
     tricord train FILE --preset ch-sims --out my-run
     tricord evaluate my-run

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -127,10 +127,11 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     table = Table(title=title, box=None, pad_edge=False, title_justify="left")
     table.add_column("", no_wrap=True)
     for subset, clips in evaluation.clips.items():
-        table.add_column(f"{subset} (n={clips})", justify="right")
+        name = "all" if subset is Subset.TEST and evaluation.split != "test" else subset
+        table.add_column(f"{name} (n={clips})", justify="right")
     for row in evaluation.rows:
         table.add_row(row.name, *(_cell(row.cells[s]) for s in evaluation.clips))
     if evaluation.limits is not None:
-        limits: Sequence[str] = [percent(evaluation.limits[Subset(s)]) for s in evaluation.clips]
+        limits = [percent(evaluation.limits[s]) for s in evaluation.clips]
         table.add_row("Bayes limit (population)", *limits, style="italic")
     return table

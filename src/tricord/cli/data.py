@@ -27,7 +27,7 @@ def show(
 
     Example:
 
-    \\b
+    \b
         tricord data show unaligned_39.pkl --preset ch-sims
     """
     import json

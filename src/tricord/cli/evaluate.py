@@ -28,7 +28,7 @@ def command(
 
     Example:
 
-    \\b
+    \b
         tricord evaluate my-run --split test
     """
     from tricord.api import load_model

@@ -24,7 +24,7 @@ def command(
 
     Example:
 
-    \\b
+    \b
         tricord predict my-run new.pkl --out predictions.csv
     """
     import csv

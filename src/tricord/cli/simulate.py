@@ -28,7 +28,7 @@ def command(
 
     Example:
 
-    \\b
+    \b
         tricord simulate --out sim.pkl --length-scale 0.2
     """
     from tricord.cli.console import console

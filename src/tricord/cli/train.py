@@ -44,7 +44,7 @@ def command(
 
     Example:
 
-    \\b
+    \b
         tricord train sim.pkl --preset ch-sims --seed 1 --seed 2 --out my-run
     """
     from tricord import api

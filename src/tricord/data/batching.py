@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
@@ -59,8 +60,9 @@ class TensorTable:
     """A split as tensors on one device; `fetch` makes a batch of any rows.
 
     sequences: what each modality feeds the model, in the model's order, when it is not just
-        the table's own features (tokens for a text encoder, say). full_length: pad every batch to the file's length, as the
-        released code does; otherwise to the longest clip of the batch.
+        the table's own features (tokens for a text encoder, say).
+    full_length: pad every batch to the file's length, as the released code does; otherwise to
+        the longest clip of the batch.
     """
 
     def __init__(
@@ -123,7 +125,7 @@ class Loader:
             yield self.table.fetch(rows[start : start + self.batch_size])
 
     def __len__(self) -> int:
-        return -(-len(self.table) // (self.batch_size * self.world))
+        return math.ceil(len(self.table) / (self.batch_size * self.world))
 
     def in_order(self) -> Loader:
         """Batches of the same size, in file order."""

@@ -41,16 +41,24 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A method: its cells by subset (None where the subset is empty), and what to know of it."""
+    """A method: its cells by subset (None where the subset is empty), and what to know of it.
+
+    right: (seeds, N) bool, which clips of the split were decided rightly.
+    """
 
     name: str
     cells: Mapping[Subset, Cell | None]
+    right: NDArray[np.bool_]
     note: str = ""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A table with its provenance. limits: accuracy by subset of the Bayes limit, if known."""
+    """A table with its provenance.
+
+    limits: accuracy by subset of the Bayes limit in its population, if known. masks: (N,) the
+    members of each subset. videos: (N,) the unit that is resampled.
+    """
 
     split: str
     metric: str
@@ -60,6 +68,8 @@ class Evaluation:
     fingerprint: str
     simulated: bool
     limits: Mapping[Subset, float] | None
+    masks: Mapping[Subset, NDArray[np.bool_]]
+    videos: NDArray[np.str_]
 
     def row(self, name: str) -> Row:
         """The row of this name."""
@@ -139,6 +149,8 @@ def evaluate(
         fingerprint=data.fingerprint(),
         simulated=data.simulated,
         limits=bayes_limits(data),
+        masks=judge.subsets,
+        videos=table.videos,
     )
 
 
@@ -160,11 +172,13 @@ class _Judge:
 
     def row(self, name: str, outputs: Sequence[Array], note: str = "") -> Row:
         """outputs: one (N, c) array a seed."""
-        right = np.stack([correct(o, self.truth, self.scheme) for o in outputs]).astype(float)
+        right = np.stack([correct(o, self.truth, self.scheme) for o in outputs])
         cells = {s: self._cell(right, outputs, m) for s, m in self.subsets.items()}
-        return Row(name, cells, note)
+        return Row(name, cells, right, note)
 
-    def _cell(self, right: Array, outputs: Sequence[Array], mask: NDArray[np.bool_]) -> Cell | None:
+    def _cell(
+        self, right: NDArray[np.bool_], outputs: Sequence[Array], mask: NDArray[np.bool_]
+    ) -> Cell | None:
         if not mask.any():
             return None
         scores = self.table.scores[mask, 0]

@@ -16,8 +16,8 @@ from safetensors.numpy import load_file, save_file
 from tricord.config import TextConfig
 from tricord.data.schema import FeatureTable, Ragged
 from tricord.errors import ConfigError, DataError
-from tricord.files import write_atomically
 from tricord.features.language import TextEncoder, tokenize
+from tricord.files import write_atomically
 
 ENCODE_BATCH = 64
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from tricord.config import RunConfig
 from tricord.errors import ModelError
-from tricord.models import released
 from tricord.features.language import TextEncoder
+from tricord.models import released
 from tricord.models.unimodal import Unimodal, length_mask
 from tricord.nn.fusion import parameter_free_fusion
 from tricord.nn.router import ConsensusRouter, consensus, masked_softmax, pool

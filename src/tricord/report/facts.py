@@ -144,9 +144,7 @@ def _agreement(
     }
 
 
-def _compare_labels(
-    truth: Ints, start: Ints, kept: Ints, videos: NDArray[np.str_]
-) -> Agreement:
+def _compare_labels(truth: Ints, start: Ints, kept: Ints, videos: NDArray[np.str_]) -> Agreement:
     before, after = (start == truth).astype(float), (kept == truth).astype(float)
     change = paired_cluster_bootstrap(after, before, videos).difference
     return Agreement(len(truth), float(before.mean()), float(after.mean()), change)

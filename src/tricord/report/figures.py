@@ -1,6 +1,7 @@
 """Figures as inline SVG: matplotlib's figure objects, no global state, the page's text colour.
 
 Each is drawn small, so that a page can set several side by side or, on a phone, below each other.
+Titles differ between the figures of a page.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ _INK = "#010203"  # stands for the page's text colour
 _WIDTH = 3.5  # inches
 _SETTINGS: dict[str, Any] = {
     "svg.fonttype": "none",
-    "svg.hashsalt": "tricord",
     "text.parse_math": False,
     "font.family": "sans-serif",
     "font.size": 8.5,
@@ -65,7 +65,9 @@ def forest(
             axes.plot([100 * interval.estimate], [place], "o", color=colour, markersize=4)
         for name, colour, style in (("majority", GREY, "--"), ("limit", GREEN, "-")):
             if name in lines:
-                axes.axvline(100 * lines[name], color=colour, linestyle=style, linewidth=1)
+                axes.axvline(
+                    100 * lines[name], color=colour, linestyle=style, linewidth=1, zorder=0
+                )
         axes.set_yticks(range(len(rows)), [name for name, _ in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlim(100 * span[0], 100 * span[1])
@@ -95,8 +97,8 @@ def curves(
     return _figure(draw, title, height=2.1)
 
 
-def boxes(groups: Mapping[str, Array], title: str, label: str) -> Html:
-    """A box per name: quartiles and median, whiskers over the middle 90 %."""
+def boxes(groups: Mapping[str, Array], title: str, top: float) -> Html:
+    """A box per name on an axis from 0 to ``top``: quartiles and median, whiskers over 90 %."""
 
     def draw(axes: Axes) -> None:
         for place, ((_, values), colour) in enumerate(
@@ -117,7 +119,8 @@ def boxes(groups: Mapping[str, Array], title: str, label: str) -> Html:
             )
         axes.set_xticks(range(len(groups)), [f"{n} ({len(v)})" for n, v in groups.items()])
         axes.set_xlim(-0.6, len(groups) - 0.4)
-        axes.set_ylabel(label)
+        axes.set_ylim(0, 1.05 * top)
+        axes.set_ylabel("weight")
 
     return _figure(draw, title, height=2.1)
 
@@ -129,20 +132,20 @@ def _cycle(count: int) -> list[str]:
 def _figure(draw: Callable[[Axes], None], title: str, height: float) -> Html:
     """An axes that ``draw`` fills, as an SVG element."""
     import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     buffer = io.StringIO()
-    with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():
+    # names inside a drawing are hashes: salted by the title, no two figures share one
+    settings: Any = _SETTINGS | {"svg.hashsalt": title}
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
         # the reader's fonts draw the text; matplotlib's own only measure it
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-        canvas = FigureCanvasSVG(figure)
         axes = figure.add_subplot()
         draw(axes)
         axes.set_title(title)
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        canvas.print_svg(buffer, metadata=nothing, transparent=True)
+        figure.savefig(buffer, format="svg", metadata=nothing, transparent=True)
     return tag("figure", _inline(buffer.getvalue(), title))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 
-_VOID = frozenset({"meta", "rect", "line"})
+_VOID = frozenset({"meta"})
 
 
 class Html(str):
@@ -24,7 +24,7 @@ def join(parts: Iterable[object], between: str = "") -> Html:
     return Html(html.escape(between).join(map(markup, parts)))
 
 
-def tag(name: str, *content: object, **attributes: object) -> Html:
+def tag(name: str, /, *content: object, **attributes: object) -> Html:
     """An element. ``class_`` stands for class, ``aria_label`` for aria-label."""
     written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{html.escape(str(value))}"'
@@ -40,16 +40,14 @@ def table(head: Sequence[object], rows: Iterable[Sequence[object]], caption: obj
         tag("tr", tag("th", first, scope="row"), *(tag("td", cell) for cell in rest))
         for first, *rest in rows
     )
-    return tag(
-        "div",
-        tag(
-            "table",
-            tag("caption", caption) if caption else Html(),
-            tag("thead", tag("tr", *(tag("th", cell, scope="col") for cell in head))),
-            tag("tbody", *body),
-        ),
-        class_="wide",
+    content = tag(
+        "table",
+        tag("thead", tag("tr", *(tag("th", cell, scope="col") for cell in head))),
+        tag("tbody", *body),
     )
+    # beside the table, not in it: it must not scroll with it
+    above = tag("p", caption, class_="soft") if caption else Html()
+    return join([above, tag("div", content, class_="wide")])
 
 
 def items(points: Iterable[object]) -> Html:

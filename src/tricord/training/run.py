@@ -42,6 +42,19 @@ MODEL_FILE, CHECKPOINT_FILE, STAGE1_FILE = (
 WEIGHTS_FILE, HISTORY_FILE = "model.safetensors", "history.json"
 
 
+def versions() -> dict[str, str]:
+    """Of tricord, Python and the libraries that results depend on."""
+
+    def find(package: str) -> str:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            return "unknown"
+
+    libraries = {name: find(name) for name in ("torch", "numpy", "transformers")}
+    return {"tricord": __version__, "python": platform.python_version(), **libraries}
+
+
 @dataclass
 class Trained:
     """A trained model with all that is needed to apply and to explain it.
@@ -61,7 +74,7 @@ class Trained:
     history: Mapping[str, list[dict[str, float]]]
     fingerprint: str
     simulated: bool
-    versions: Mapping[str, str] = field(default_factory=lambda: versions())
+    versions: Mapping[str, str] = field(default_factory=versions)
     text: TextSource | None = None
 
     def text_source(self) -> TextSource:
@@ -91,19 +104,6 @@ class Trained:
             "stage1_epochs": dict(self.pretrained.epochs),
             "labels_moved": dict(self.pretrained.moved),
         }
-
-
-def versions() -> dict[str, str]:
-    """Of tricord, Python and the libraries that results depend on."""
-
-    def find(package: str) -> str:
-        try:
-            return version(package)
-        except PackageNotFoundError:
-            return "unknown"
-
-    libraries = {name: find(name) for name in ("torch", "numpy", "transformers")}
-    return {"tricord": __version__, "python": platform.python_version(), **libraries}
 
 
 def load_trained(folder: Path) -> Trained:
