@@ -6,6 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+
+torch.set_num_threads(1)  # tests are tiny: a second thread only waits
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("TRICORD_SHARED", ROOT.parent / "shared"))

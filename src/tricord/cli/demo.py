@@ -9,13 +9,16 @@ import typer
 
 
 def command(
-    out: Annotated[Path, typer.Option(help="The folder to make.")] = Path("demo"),
+    out: Annotated[
+        Path | None, typer.Option(help="The folder to make; the first free of demo, demo-2, ...")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Another seed is another data set.")] = 1,
 ) -> None:
     """Simulate data, train CMC, print an honest table and write a report.
 
     Needs no download and no file of yours; about two minutes on two cores.
     """
+    import itertools
     import time
 
     from rich.console import Console
@@ -27,6 +30,12 @@ def command(
     from tricord.training.checkpoint import write_json
 
     started = time.monotonic()
+    if out is None:
+        out = next(
+            p
+            for i in itertools.count(1)
+            if not (p := Path(f"demo-{i}" if i > 1 else "demo")).exists()
+        )
     if out.exists():
         raise ConfigError(f"{out}: already exists; name another folder with --out")
     with console.status("simulating"):

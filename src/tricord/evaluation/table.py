@@ -56,6 +56,8 @@ class Row:
 class Evaluation:
     """A table with its provenance.
 
+    models: name -> settings, versions and training data of its first seed.
+
     limits: accuracy by subset of the Bayes limit in its population, if known. masks: (N,) the
     members of each subset. videos: (N,) the unit that is resampled.
     """
@@ -65,6 +67,7 @@ class Evaluation:
     rows: Sequence[Row]
     clips: Mapping[Subset, int]
     seeds: Sequence[int]
+    models: Mapping[str, Mapping[str, Any]]
     fingerprint: str
     simulated: bool
     limits: Mapping[Subset, float] | None
@@ -98,6 +101,7 @@ class Evaluation:
             "simulated": self.simulated,
             "seeds": list(self.seeds),
             "data_fingerprint": self.fingerprint,
+            "models": {name: dict(about) for name, about in self.models.items()},
             "clips": {str(s): n for s, n in self.clips.items()},
             "bayes_limit": None
             if self.limits is None
@@ -146,6 +150,7 @@ def evaluate(
         rows=rows,
         clips={s: int(m.sum()) for s, m in judge.subsets.items()},
         seeds=[t.seed for t in first],
+        models={name: trained[0].about() for name, trained in models.items()},
         fingerprint=data.fingerprint(),
         simulated=data.simulated,
         limits=bayes_limits(data),

@@ -39,6 +39,7 @@ class Demo:
 
 def make_data(path: Path, seed: int) -> Dataset:
     """Simulate CH-SIMS at full counts into a file, and read it back as a user's file is read."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     splits, record = simulate(length_scale=LENGTH_SCALE, seed=seed)
     write_mmsa(path, splits, record)
     return load(path)

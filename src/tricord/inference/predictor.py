@@ -64,6 +64,7 @@ class Predictions:
         decided, voted = self.classes(self.outputs), self.classes(self.votes)
         regression = self.scheme.head == "regression"
         probabilities = None if regression else self.probabilities
+        vote_probabilities = softmax(self.votes)
         conflict = self.conflict
         for i, clip in enumerate(self.ids):
             row: dict[str, Any] = {"id": clip, "label": names[decided[i]]}
@@ -78,6 +79,13 @@ class Predictions:
                 here = bool(self.present[i, k])
                 row[f"vote_{modality}"] = names[voted[i, k]] if here else None
                 row[f"weight_{modality}"] = round(float(self.weights[i, k]), 6)
+                if regression:
+                    row[f"score_{modality}"] = round(float(self.votes[i, k, 0]), 6)
+                else:
+                    row |= {
+                        f"p_{modality}_{n}": round(float(p), 6)
+                        for n, p in zip(names, vote_probabilities[i, k], strict=True)
+                    }
             yield {**row, "conflict": bool(conflict[i])}
 
 

@@ -158,8 +158,9 @@ class CMC(nn.Module):
         """Evaluation mode, from features alone.
 
         features: name -> (B, L_k, width_k) floats or (B, L_k) integer tokens; a modality that is
-        not named is absent. lengths: name -> (B,) real frames, missing means full; 0 is absent.
-        Raises ModelError naming the modality whose width does not fit.
+        not named is absent. lengths: name -> (B,) real frames, missing means full; 0 is absent;
+        no effect where padding is ignored. Raises ModelError naming the modality whose width
+        does not fit.
         """
         self.eval()
         return self(self._batch(features, lengths or {}))  # type: ignore[no-any-return]
@@ -169,6 +170,8 @@ class CMC(nn.Module):
             raise ModelError(f"modality {unknown[0]!r} found, expected {list(self.modalities)}")
         if not features:
             raise ModelError("no modality given")
+        if self.padding == "ignored":
+            lengths = {}
         first = next(iter(features.values()))
         size = len(first)
         values, masks = {}, {}

@@ -22,10 +22,10 @@ def momentum_at(initial: float, decay: float, epoch: int, schedule: Schedule = "
     if epoch < 1:
         raise ValueError(f"epoch: {epoch} found, 1 or more expected")
     if schedule == "closed":
-        slowed = math.pow(epoch, decay)
+        share = math.pow(epoch, -decay)
     else:
-        slowed = math.exp(decay * math.lgamma(epoch + 1))
-    return 1.0 - (1.0 - initial) / slowed
+        share = math.exp(-decay * math.lgamma(epoch + 1))  # E! itself overflows in a long run
+    return 1.0 - (1.0 - initial) * share
 
 
 class ModelEMA(Generic[M]):

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from tricord.nn.dropout import Dropout
 
+_LARGEST = 1e10  # far beyond any feature; squares of much larger numbers are infinite in float32
+
 
 class MaskedBatchNorm(nn.BatchNorm1d):
     """Batch normalisation over the real frames of (B, L, width); padding becomes 0.
@@ -135,6 +137,7 @@ class UnimodalEncoder(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """h, (B, d): unit rows (Eq. 4), 0 where a clip has no real frame."""
+        x = x.clamp(-_LARGEST, _LARGEST)
         if self.norm is not None:
             x = self.norm(x, mask)
         hidden = F.linear(x, self.proj.weight.squeeze(-1))  # kernel size 1: one product per frame

@@ -16,6 +16,7 @@ def parameter_free_fusion(h: Tensor, temperature: float, present: Tensor | None 
     """
     if not temperature > 0:
         raise ValueError(f"temperature: {temperature} found, a number above 0 expected")
+    temperature = max(temperature, torch.finfo(h.dtype).tiny)  # below it, the quotient is 0 / 0
     similarity = h @ h.transpose(1, 2)  # Eq. 31
     if present is not None:
         # the lowest finite number and not -inf: a row without any modality must not become NaN

@@ -131,12 +131,12 @@ def _agreement(
     """On all clips whose true label is known, and on those whose labels conflict."""
     truth = scheme.to_class(train.scores[:, column])
     known = (truth >= 0) & (start >= 0)
-    parts = {"all of train": known}
+    parts = {"all": known}
     if scheme.polarity is not None:
         complete = np.isfinite(train.scores).all(axis=1)
         conflict = np.zeros_like(complete)
         conflict[complete] = ~is_consistent(train.scores[complete])
-        parts["its inconsistent part"] = known & conflict
+        parts["inconsistent"] = known & conflict
     return {
         part: _compare_labels(truth[mask], start[mask], kept[mask], train.videos[mask])
         for part, mask in parts.items()

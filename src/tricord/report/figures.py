@@ -27,6 +27,8 @@ BLUE, ORANGE, GREEN, GREY = "#3a86c8", "#d9772b", "#2a9d6f", "#8a8f98"
 LINES = (BLUE, ORANGE, GREEN, "#b06fc4", "#c9a227", "#4fb3bf", "#d1605e", GREY)
 _INK = "#010203"  # stands for the page's text colour
 _WIDTH = 3.5  # inches
+_LONGEST = 26  # characters of a row's name, so that it leaves room for the drawing
+_TIGHT: Any = {"borderaxespad": 0.2, "borderpad": 0.2, "handlelength": 1, "columnspacing": 1}
 _SETTINGS: dict[str, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -68,7 +70,7 @@ def forest(
                 axes.axvline(
                     100 * lines[name], color=colour, linestyle=style, linewidth=1, zorder=0
                 )
-        axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+        axes.set_yticks(range(len(rows)), [_short(name) for name, _ in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlim(100 * span[0], 100 * span[1])
         axes.set_xlabel("right, %")
@@ -88,11 +90,13 @@ def curves(
             epochs = range(1, len(values) + 1)
             axes.plot(epochs, values, color=colour, label=name, linewidth=1.2, marker=".", ms=3)
         if kept:
-            axes.axvline(kept, color=GREY, linestyle=":", linewidth=1.2, label="kept")
+            axes.axvline(kept, color=GREY, linestyle=":", linewidth=1.2)
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-        axes.legend()
+        axes.legend(  # beside the title, where no line can run
+            loc="lower right", bbox_to_anchor=(1, 1), ncols=len(lines), **_TIGHT
+        )
 
     return _figure(draw, title, height=2.1)
 
@@ -123,6 +127,10 @@ def boxes(groups: Mapping[str, Array], title: str, top: float) -> Html:
         axes.set_ylabel("weight")
 
     return _figure(draw, title, height=2.1)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
 
 
 def _cycle(count: int) -> list[str]:

@@ -161,7 +161,7 @@ def _head(run: _Run) -> Html:
         "Seeds": seeds,
         "Parameters": f"{first.model.size:,} outside the language model",
         "Data": data + (" (simulated)" if run.data.simulated else ""),
-        "Split": f"{run.split}, {len(run.table)} clips; training never saw the test split",
+        "Split": f"{run.split}, {len(run.table)} clips, {_use(run)}",
         "Classes": ", ".join(run.scheme.classes),
         "Versions": ", ".join(f"{k} {v}" for k, v in first.versions.items()),
     }
@@ -184,6 +184,17 @@ def _head(run: _Run) -> Html:
         else Html(),
         _folded("All settings", tag("pre", _settings(first))),
     )
+
+
+def _use(run: _Run) -> str:
+    """What training made of the split's clips."""
+    if run.evaluation.fingerprint != run.first.fingerprint:
+        return "of other data than the model was trained on"
+    uses = {
+        "train": "trained on: its numbers say nothing of new clips",
+        "valid": "used to choose epochs: its numbers are too good",
+    }
+    return uses.get(run.split, "never seen in training")
 
 
 def _settings(trained: Trained) -> str:
@@ -250,7 +261,7 @@ def _cell(cell: Cell | None) -> Html:
         return Html("–")
     interval = cell.interval
     ends = f" [{_percent(interval.low)}, {_percent(interval.high)}]"
-    spread = "" if cell.spread is None else f" ± {_percent(cell.spread)}"
+    spread = "" if cell.spread is None else f" ±\u00a0{_percent(cell.spread)}"
     return join(
         [
             tag("b", _percent(interval.estimate)),
@@ -427,7 +438,7 @@ def _labels(run: _Run) -> Html:
     charts = Html()
     if any(map(any, counts.values())):
         kept = max(trained.pretrained.epochs.values())
-        chart = figures.curves(counts, "Labels away from their start", kept, "clips of train")
+        chart = figures.curves(counts, "Labels moved", kept, "clips of train")
         charts = tag("div", chart, class_="charts")
     return _section(
         title,
@@ -472,7 +483,7 @@ def _needed(found: Movement) -> str:
 def _moves(found: Movement, scheme: LabelScheme) -> Html:
     rows = [[c, *map(str, row)] for c, row in zip(scheme.classes, found.moves, strict=True)]
     caption = f"{found.modality}: clips of train, multimodal class (rows) to kept label"
-    return table(["", *scheme.classes], rows, caption)
+    return tag("div", table(["", *scheme.classes], rows, caption))
 
 
 def _agreements(found: Sequence[Movement]) -> Html:
@@ -480,8 +491,8 @@ def _agreements(found: Sequence[Movement]) -> Html:
         [
             tag("bdi", m.modality),
             f"{part} ({a.clips})",
-            f"{_percent(a.before)} %",
-            f"{_percent(a.after)} %",
+            _percent(a.before),
+            _percent(a.after),
             _change(a.change),
         ]
         for m in found
@@ -489,8 +500,11 @@ def _agreements(found: Sequence[Movement]) -> Html:
     ]
     if not rows:
         return tag("p", "Whether labels moved to the true ones cannot be said: none are known.")
-    head = ["", "Clips", "Multimodal label", "Kept pseudo label", "Change, points"]
-    caption = "Share of labels that are the modality's true label"
+    head = ["", "Clips of train", "Before, %", "After, %", "Change, points"]
+    caption = (
+        "Share of labels that are the modality's true label. Before: the multimodal label; after: "
+        "the kept pseudo label. In brackets the 95 % interval, whole videos resampled."
+    )
     return table(head, rows, caption)
 
 
@@ -550,7 +564,7 @@ def _weight_table(found: Sequence[Weights], subsets: Sequence[Subset]) -> Html:
 
 
 def _mean_and_deviation(values: Array) -> str:
-    return f"{values.mean():.3f} ± {values.std():.3f}" if len(values) else "–"
+    return f"{values.mean():.3f} ±\u00a0{values.std():.3f}" if len(values) else "–"
 
 
 def _weight_difference(difference: Interval | None) -> Html:
@@ -651,7 +665,7 @@ def _case(run: _Run, row: int, distance: str) -> Html:
         [
             tag("bdi", name),
             *_vote(predictions, predictions.votes[row, k]),
-            f"weight {predictions.weights[row, k]:.3f}",
+            f"{predictions.weights[row, k]:.3f}",
         ]
         if predictions.present[row, k]
         else [tag("bdi", name), "absent", "", ""]
@@ -659,7 +673,7 @@ def _case(run: _Run, row: int, distance: str) -> Html:
     ]
     consensus = predictions.outputs[row]
     rows.append(["consensus", *_vote(predictions, consensus), outcome])
-    head = ["", "vote", "class", ""]
+    head = ["", "vote", "class", "weight"]
     return tag(
         "article",
         tag("h3", tag("bdi", clips.ids[row])),
@@ -735,7 +749,8 @@ def _score_bar(score: float, scheme: LabelScheme) -> Html:
     colour = figures.BLUE if end > zero else figures.ORANGE
     filled = _rect(min(zero, end), abs(end - zero), colour)
     ground = tag("rect", x=0, y=0, width=100, height=10, fill=figures.GREY, opacity=0.25)
-    axis = tag("line", x1=f"{zero:.1f}", x2=f"{zero:.1f}", y1=0, y2=10, stroke="currentColor")
+    place = f"{zero:.1f}"
+    axis = tag("line", x1=place, x2=place, y1=0, y2=10, stroke="currentColor", stroke_width=0.4)
     return _strip([ground, filled, axis], f"score {score:.2f}")
 
 

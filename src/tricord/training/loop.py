@@ -6,6 +6,7 @@ the end of an epoch. It may hold several optimisers, schedules, extra loaders an
 
 from __future__ import annotations
 
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -51,7 +52,8 @@ class Stage(ABC):
     accumulate: int = 1
     optimizers: Sequence[torch.optim.Optimizer] = ()
     schedulers: Sequence[LRScheduler] = ()
-    _pending: int = 0
+    _batches: int = 0
+    _weight: int = 0
 
     @abstractmethod
     def members(self) -> Mapping[str, Stateful]:
@@ -68,25 +70,28 @@ class Stage(ABC):
     def step(self, batch: Batch) -> Mapping[str, Tensor]:
         """One batch: loss, backward, and an update every ``accumulate`` batches."""
         losses = self.loss(batch)
-        losses["loss"].backward()  # type: ignore[no-untyped-call]
-        self._pending += 1
-        if self._pending == self.accumulate:
+        # by clips, so that a smaller last batch counts for no more than its share
+        weight = len(batch) if self.accumulate > 1 else 1
+        (losses["loss"] * weight).backward()  # type: ignore[no-untyped-call]
+        self._batches += 1
+        self._weight += weight
+        if self._batches == self.accumulate:
             self.update()
         return losses
 
     def update(self) -> None:
-        """Step optimisers and schedules on the mean of the gradients gathered so far."""
-        if not self._pending:
+        """Step optimisers and schedules on the mean over the clips gathered so far."""
+        if not self._batches:
             return
         for optimizer in self.optimizers:
-            if self._pending > 1:
+            if self._weight > 1:
                 grads = [p.grad for g in optimizer.param_groups for p in g["params"]]
-                torch._foreach_div_([g for g in grads if g is not None], self._pending)
+                torch._foreach_div_([g for g in grads if g is not None], self._weight)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         for scheduler in self.schedulers:
             scheduler.step()
-        self._pending = 0
+        self._batches = self._weight = 0
         self.after_update()
 
     # hooks that a stage may leave empty
@@ -174,6 +179,7 @@ def fit(
         stage.begin_epoch(epoch)
         trained = _train_epoch(stage, epoch, observer)
         report = stage.end_epoch(epoch)
+        _check_finite(stage, epoch, report.metrics)
         progress.epoch = epoch
         progress.stale = 0 if report.improved else progress.stale + 1
         seconds = time.monotonic() - started
@@ -199,12 +205,16 @@ def _train_epoch(stage: Stage, epoch: int, observer: Observer) -> dict[str, floa
         observer.step_done(stage, epoch, len(batch))
     stage.update()
     means = {f"train_{name}": float(total) / clips for name, total in sums.items()}
-    if not all(map(torch.isfinite, sums.values())):
+    _check_finite(stage, epoch, means)
+    return means
+
+
+def _check_finite(stage: Stage, epoch: int, numbers: Mapping[str, float]) -> None:
+    if not all(map(math.isfinite, numbers.values())):
         raise TricordError(
             f"stage '{stage.name}', epoch {epoch}: the loss is not finite; "
             "a lower learning rate or a higher SupCon temperature may help"
         )
-    return means
 
 
 def _snapshot(stage: Stage, progress: Progress) -> dict[str, Any]:

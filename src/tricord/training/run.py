@@ -113,27 +113,26 @@ def load_trained(folder: Path) -> Trained:
     about = read_json(folder / MODEL_FILE)
     try:
         config = RunConfig.model_validate(about["config"])
-        widths, seed = about["widths"], about["seed"]
-        data = about["data"]
-    except (KeyError, ValueError) as error:
-        raise ModelError(f"{folder / MODEL_FILE}: not a description of a model ({error})") from None
+        known = {key: about[key] for key in ("name", "seed", "widths", "versions")}
+        known |= {key: about["data"][key] for key in ("fingerprint", "simulated")}
+    except (KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"{folder / MODEL_FILE}: no description of a model ({reason})") from None
     pretrained, _ = load_stage1(folder / STAGE1_FILE)
-    with torch.random.fork_rng():  # fresh weights are drawn and overwritten
-        model = CMC.from_config(config, widths, _language(config))
-        stage1 = stage1_model(config, widths, pretrained)
-    load(model, load_tree(folder / WEIGHTS_FILE))
+    weights = load_tree(folder / WEIGHTS_FILE)
+    try:
+        with torch.random.fork_rng():  # fresh weights are drawn and overwritten
+            model = load(CMC.from_config(config, known["widths"], _language(config)), weights)
+            stage1 = stage1_model(config, known["widths"], pretrained)
+    except ModelError as error:
+        raise ModelError(f"{folder}: {error}") from None
     return Trained(
         config=config,
-        name=about["name"],
-        seed=seed,
-        widths=widths,
         model=model.eval(),
         stage1=stage1,
         pretrained=pretrained,
         history=read_json(folder / HISTORY_FILE),
-        fingerprint=data["fingerprint"],
-        simulated=data["simulated"],
-        versions=about["versions"],
+        **known,
     )
 
 
@@ -276,6 +275,8 @@ def train_one(
     """
     check_splits(data)
     fingerprint = data.fingerprint()
+    if pretrained is not None:
+        _check_stage1(pretrained, config, fingerprint)
     data = data.seal("test")
     source = TextSource(config.text)
     loaders = Loaders(data, config, source, seed, tick)
@@ -334,8 +335,6 @@ def _stage1(
 ) -> tuple[Pretrained, list[dict[str, float]]]:
     """Run stage 1, or take it from another model or from a run that was stopped in stage 2."""
     if pretrained is not None:
-        if pretrained.config.pretrain != config.pretrain:
-            raise ConfigError("stage 1 can only be taken from a model with the same settings")
         return pretrained.pretrained, list(pretrained.history["pretrain"])
     if folder is not None and (folder / STAGE1_FILE).is_file():
         result, rest = load_stage1(folder / STAGE1_FILE)
@@ -349,6 +348,17 @@ def _stage1(
     if folder is not None:
         save_stage1(folder / STAGE1_FILE, stage.result(), history)
     return stage.result(), history
+
+
+def _check_stage1(other: Trained, config: RunConfig, fingerprint: str) -> None:
+    """Stage 1 depends on the data and on all settings but those of stage 2."""
+    unrelated = {"preset", "finetune"}
+    if other.config.model_dump(exclude=unrelated) != config.model_dump(exclude=unrelated):
+        raise ConfigError(
+            "stage 1 can only be taken from a model with the same settings but for 'finetune'"
+        )
+    if other.fingerprint != fingerprint:
+        raise ConfigError("stage 1 can only be taken from a model trained on the same data")
 
 
 def _need_unimodal_labels(loaders: Loaders) -> None:

@@ -190,7 +190,8 @@ class PretrainStage(_CmcStage):
             name: ModelEMA(module, buffers=settings.ema_buffers)
             for name, module in model.parts.items()
         }
-        self.shadow = model.with_unimodal({name: ema.model for name, ema in self.ema.items()})
+        shadow = model.with_unimodal({name: ema.model for name, ema in self.ema.items()})
+        self.shadow = shadow.eval()
         self.best = {name: Best() for name in model.modalities}
         self.kept_labels = Best()
         self._moving = settings.labels == "pseudo"

@@ -1,0 +1,142 @@
+"""Render the results in README.md from the JSON files in docs/results.
+
+Two kinds of file are known: a table (`tricord.evaluation.table.Evaluation.to_json`) and a
+comparison over data sets (`tricord.experiments.demo.compare_over_seeds`). The text between the
+markers is a function of the files alone.
+
+    python scripts/make_docs.py
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+PLACEHOLDER = "No results are kept yet: `docs/results` holds no file."
+SUBSETS = ("D_test", "D_msc", "D_msi")
+BAYES_RULE = "pos>neg+neutral"
+SIMULATED = "**SIMULATED data.** "
+
+
+def render(text: str, results: Mapping[str, Mapping[str, Any]]) -> str:
+    """The text with everything between the markers replaced.
+
+    results: file name -> content. Raises ValueError without exactly one pair of markers, and for a
+    file of another kind.
+    """
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise ValueError(f"one {BEGIN} followed by one {END} expected")
+    before, _, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2]
+    parts = [_result(name, results[name]) for name in sorted(results)] or [PLACEHOLDER]
+    return "\n\n".join([before + BEGIN, *parts, END + after])
+
+
+def load_results(folder: Path) -> dict[str, Any]:
+    """File name -> content of all JSON files there; none where there is no such folder."""
+    return {p.name: json.loads(p.read_text(encoding="utf-8")) for p in folder.glob("*.json")}
+
+
+def _result(name: str, content: Mapping[str, Any]) -> str:
+    rows = content.get("rows")
+    if isinstance(rows, Sequence):
+        return _evaluation(name, content)
+    if isinstance(rows, Mapping) and "data_fingerprints" in content:
+        return _over_data_sets(name, content)
+    raise ValueError(f"docs/results/{name}: neither a table nor a comparison over data sets")
+
+
+def _evaluation(name: str, content: Mapping[str, Any]) -> str:
+    clips = content["clips"]
+    subsets = [s for s in SUBSETS if s in clips]
+    seeds = ", ".join(map(str, content["seeds"]))
+    caption = (
+        f"{_simulated(content)}[`{name}`](docs/results/{name}): {content['metric']} on "
+        f"{content['split']} in %, 95 % interval in brackets; training seeds {seeds}; data "
+        f"`{content['data_fingerprint'][:12]}`."
+    )
+    head = ["", *(f"{s} (n={clips[s]})" for s in subsets)]
+    rows = [
+        [_named(row["name"], row["note"]), *(_cell(row[s]) for s in subsets)]
+        for row in content["rows"]
+    ]
+    if limits := content["bayes_limit"]:
+        rows.append(["Bayes limit (population)", *(_percent(limits[s]) for s in subsets)])
+    return f"{caption}\n\n{_table(head, rows)}"
+
+
+def _cell(cell: Mapping[str, Any] | None) -> str:
+    if cell is None:
+        return "-"
+    deviation = cell["spread_over_seeds"]
+    spread = "" if deviation is None else f" sd {_percent(deviation)}"
+    interval = f"({_percent(cell['low'])}-{_percent(cell['high'])})"
+    return f"{_percent(cell['accuracy'])}{spread} {interval}"
+
+
+def _over_data_sets(name: str, content: Mapping[str, Any]) -> str:
+    rows: Mapping[str, Mapping[str, Any]] = content["rows"]
+    subsets = [s for s in SUBSETS if s in next(iter(rows.values()))]
+    sets = len(content["data_fingerprints"])
+    caption = (
+        f"{_simulated(content)}[`{name}`](docs/results/{name}): accuracy in %, mean over {sets} "
+        "data sets with their own models, and CMC minus the row in points with its 95 % t interval "
+        "and p value over data sets (not corrected for their number)."
+    )
+    limits = content["bayes_limit"]
+    body = [[row, *(_compared(cells[s]) for s in subsets)] for row, cells in rows.items()]
+    body.append(
+        [
+            "Bayes limit (the same clips)",
+            *(_percent(limits[s][BAYES_RULE]["mean"]) for s in subsets),
+        ]
+    )
+    return f"{caption}\n\n{_table(['', *subsets], body)}"
+
+
+def _compared(cell: Mapping[str, Any]) -> str:
+    mean = _percent(cell["mean"])
+    if "cmc_minus_this" not in cell:
+        return mean
+    low, high = _signed(cell["low"]), _signed(cell["high"])
+    return f"{mean}; {_signed(cell['cmc_minus_this'])} ({low} to {high}), p {_p(cell['p'])}"
+
+
+def _named(name: str, note: str) -> str:
+    return f"{name} ({note})" if note else name
+
+
+def _simulated(content: Mapping[str, Any]) -> str:
+    return SIMULATED if content["simulated"] else ""
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _signed(difference: float) -> str:
+    return f"{100 * difference:+.1f}"
+
+
+def _p(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    rule = ["---", *("---:" for _ in head[1:])]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
+
+
+def main() -> None:
+    """Rewrite README.md."""
+    readme = ROOT / "README.md"
+    rendered = render(readme.read_text(encoding="utf-8"), load_results(ROOT / "docs" / "results"))
+    readme.write_text(rendered, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,366 @@
+"""The documents: their commands and examples run; what they name exists; their tables are right."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import io
+import json
+import math
+import re
+import shlex
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import typer
+
+from tricord import presets
+from tricord._version import __version__
+from tricord.cli import run
+from tricord.cli.app import app
+from tricord.data.mmsa import write_mmsa
+from tricord.data.simulate import simulate
+from tricord.models.variants import VARIANTS
+from tricord.report.facts import epochs_to_move
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")], key=lambda p: p.relative_to(ROOT)
+)
+SECTIONS = ("model", "text", "supcon", "pretrain", "finetune", "modalities", "labels")
+SMALL = {  # what the README announces: fewer clips, one epoch
+    "simulate": ["--scale", "0.05"],
+    "train": ["--set", "pretrain.epochs=1", "--set", "finetune.epochs=1"],
+}
+
+
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def fenced(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def shell_lines(text: str) -> Iterator[list[str]]:
+    """The words of each command in the fenced shell blocks."""
+    for block in fenced(text, "sh"):
+        for line in block.replace("\\\n", " ").splitlines():
+            if line.strip():
+                yield shlex.split(line)
+
+
+def table_rows(text: str) -> Iterator[list[str]]:
+    """The cells of every row of every table that starts with a letter, a number or a backtick."""
+    for line in text.splitlines():
+        if line.startswith("| ") and not line.startswith("| ---"):
+            yield [cell.strip() for cell in line.strip("| ").split(" | ")]
+
+
+def by_name(pages: list[Path]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("page", pages, ids=lambda p: p.name)
+
+
+def make_docs() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_docs", ROOT / "scripts" / "make_docs.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# ------------------------------------------------------------------ commands
+
+
+def test_readme_commands_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    commands = [words[1:] for words in shell_lines(README) if words[0] == "tricord"]
+    assert [c[0] for c in commands] == ["simulate", "data", "train", "evaluate", "predict"]
+    for words in commands:
+        assert run([*words, *SMALL.get(words[0], [])]) == 0, capsys.readouterr().err
+    kept = {p.suffix for p in (tmp_path / "my-run").rglob("*") if p.is_file()}
+    assert kept == {".json", ".safetensors", ".html"}
+    columns = (tmp_path / "predictions.csv").read_text(encoding="utf-8").splitlines()[0]
+    announced = next(b for b in fenced(README, "text") if b.startswith("id,"))
+    assert columns == announced.replace("\n", "")
+
+
+@pytest.mark.slow
+def test_readme_shows_what_data_show_prints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    for words in list(shell_lines(README)):
+        if words[:2] == ["tricord", "simulate"] or words[:3] == ["tricord", "data", "show"]:
+            capsys.readouterr()
+            assert run(words[1:]) == 0
+    printed = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    announced = next(b for b in fenced(README, "text") if b.startswith("sim.pkl"))
+    assert printed == announced.splitlines()
+
+
+@by_name(PAGES)
+def test_commands_and_options_exist(page: Path) -> None:
+    root: Any = typer.main.get_command(app)
+    for words in shell_lines(text_of(page)):
+        if words[0] != "tricord":
+            assert words[0] in ("make", "pip")
+            continue
+        command, rest = root, words[1:]
+        while hasattr(command, "commands"):
+            command, rest = command.commands[rest[0]], rest[1:]
+        known = {name for parameter in command.params for name in parameter.opts}
+        assert {w for w in rest if w.startswith("--")} <= known, words
+
+
+@by_name(PAGES)
+def test_make_targets_exist(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", text_of(ROOT / "Makefile"), re.MULTILINE))
+    text = text_of(page)
+    named = {words[1] for words in shell_lines(text) if words[0] == "make"}
+    assert named | set(re.findall(r"`make ([a-z-]+)`", text)) <= targets
+
+
+# ------------------------------------------------------------------ examples
+
+
+@by_name([page for page in PAGES if fenced(text_of(page), "python")])
+def test_python_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    splits, record = simulate(scale=0.05, length_scale=0.05)
+    write_mmsa(tmp_path / "sim.pkl", splits, record)
+    names: dict[str, Any] = {"__name__": "example"}
+    with redirect_stdout(io.StringIO()) as printed:
+        for number, block in enumerate(fenced(text_of(page), "python"), 1):
+            exec(compile(block, f"{page.name}, example {number}", "exec"), names)
+    assert printed.getvalue()
+
+
+# ------------------------------------------------------------------ names
+
+
+@by_name(PAGES)
+def test_links_lead_to_files(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text_of(page))
+    for link in links:
+        if not link.startswith("http"):
+            assert (page.parent / link).exists(), link
+
+
+@by_name(PAGES)
+def test_settings_exist(page: Path) -> None:
+    config = presets.ch_sims()
+    leaves = set(leaf_paths(config.model_dump()))
+    leaves |= {re.sub(r"^modalities\.\w+\.", "modalities.", leaf) for leaf in leaves}
+    found = re.findall(rf"`((?:{'|'.join(SECTIONS)})\.[a-z_.]+?)(?: = [^`]*)?`", text_of(page))
+    files = {f for f in found if f.endswith(".py")}
+    assert set(found) - files <= leaves
+
+
+def leaf_paths(tree: dict[str, Any], before: str = "") -> Iterator[str]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from leaf_paths(value, f"{before}{name}.")
+        else:
+            yield before + name
+
+
+def value_at(tree: dict[str, Any], path: str) -> Any:
+    first, _, rest = path.partition(".")
+    if first == "modalities" and rest.partition(".")[0] not in tree[first]:
+        values = [value_at(encoder, rest) for encoder in tree[first].values()]
+        assert values == values[:1] * len(values), path
+        return values[0]
+    return value_at(tree[first], rest) if rest else tree[first]
+
+
+def test_the_table_of_settings_is_complete_and_its_defaults_are_right() -> None:
+    tree = presets.ch_sims().model_dump(mode="json")
+    text = text_of(ROOT / "docs" / "training.md").partition("## Settings")[2]
+    named = {
+        cells[0].strip("`"): cells[1] for cells in table_rows(text) if "." in cells[0].strip("`")
+    }
+    for path, default in named.items():
+        assert value_at(tree, path) == json.loads(default), path
+    leaves = {re.sub(r"^(modalities)\.\w+", r"\1", leaf) for leaf in leaf_paths(tree)}
+    listed = {re.sub(r"^(modalities)\.(text|audio|vision)", r"\1", path) for path in named}
+    assert listed == leaves - {"preset"}
+
+
+def test_every_variant_is_described() -> None:
+    for page in ("training.md", "fidelity.md"):
+        text = text_of(ROOT / "docs" / page)
+        named = set(re.findall(r"`(cmc[a-z-]*)`", text))
+        assert named - set(VARIANTS) == set()
+        assert set(VARIANTS) - named <= {"cmc"}
+
+
+def test_method_names_every_equation_once_and_only_what_exists() -> None:
+    text = text_of(ROOT / "docs" / "method.md")
+    equations = [int(cells[0]) for cells in table_rows(text) if cells[0].isdigit()]
+    assert equations == list(range(1, 39))
+    names = re.findall(r"`(tricord\.[\w.]+)`", text)
+    assert names
+    for name in names:
+        resolve(name)
+    for cells in table_rows(text):
+        if cells[0].isdigit() and "as Eq." not in cells[2]:
+            assert re.search(r"\[[\w/]+\.py\]\(\.\./src/.*?\) `tricord\.", cells[2]), cells
+
+
+def resolve(name: str) -> object:
+    """The module, class, function or method of this dotted name."""
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1):
+        module = ".".join(parts[:end])
+        try:
+            found: object = importlib.import_module(module)
+        except ModuleNotFoundError:
+            continue
+        for part in parts[end:]:
+            found = getattr(found, part)
+        return found
+    raise AssertionError(name)
+
+
+def test_fidelity_has_every_matter_and_names_tests_that_exist() -> None:
+    text = text_of(ROOT / "docs" / "fidelity.md")
+    rows = [cells for cells in table_rows(text) if re.fullmatch(r"\d+b?", cells[0])]
+    assert [cells[0] for cells in rows] == [*map(str, range(1, 19)), "18b", "19", "20", "21", "22"]
+    tests = "".join(text_of(p) for p in (ROOT / "tests").rglob("test_*.py"))
+    for cells in rows:
+        shown = re.findall(r"`(test_\w+)`", cells[-1])
+        assert shown or "not measured yet" in cells[-1], cells[0]
+        for name in shown:
+            assert f"def {name}(" in tests, (cells[0], name)
+
+
+def test_fidelity_names_every_released_option() -> None:
+    config = presets.ch_sims()
+    before, after = config.model_dump(), config.released().model_dump()
+    changed = [
+        path for path in leaf_paths(before) if value_at(before, path) != value_at(after, path)
+    ]
+    text = text_of(ROOT / "docs" / "fidelity.md")
+    assert changed
+    for path in changed:
+        assert f"`{path} = " in text, path
+
+
+def test_when_labels_can_move() -> None:
+    parts = presets.ch_sims().modalities
+    closed = {name: epochs_to_move(m.label_momentum, "closed") for name, m in parts.items()}
+    assert closed == {"text": 5, "audio": 1251, "vision": 1251}
+    for m in parts.values():
+        assert epochs_to_move(m.label_momentum, "recursive") is None
+
+
+# ------------------------------------------------------------------ numbers
+
+
+def test_half_widths() -> None:
+    part = README.partition("## Rules of honesty")[2].partition("## Where")[0]
+    rows = [cells for cells in table_rows(part) if cells[1].isdigit()]
+    assert len(rows) == 5
+    for _, clips, accuracy, half_width in rows:
+        p = float(accuracy) / 100
+        assert float(half_width) == round(196 * math.sqrt(p * (1 - p) / int(clips)), 1)
+
+
+def test_readme_is_up_to_date_with_the_result_files() -> None:
+    docs = make_docs()
+    assert docs.render(README, docs.load_results(ROOT / "docs" / "results")) == README
+
+
+EVALUATION = {
+    "split": "test",
+    "metric": "acc2",
+    "simulated": True,
+    "seeds": [1, 2],
+    "data_fingerprint": "0123456789abcdef",
+    "clips": {"D_test": 4, "D_msi": 2},
+    "bayes_limit": {"D_test": 0.85, "D_msi": 0.73},
+    "rows": [
+        {
+            "name": "text",
+            "note": "its stage-1 model",
+            "D_test": {
+                "accuracy": 0.775,
+                "low": 0.7,
+                "high": 0.8125,
+                "level": 0.95,
+                "method": "cluster bootstrap",
+                "spread_over_seeds": 0.02,
+                "metrics": {},
+            },
+            "D_msi": None,
+        }
+    ],
+}
+
+
+def compared(mean: float, **difference: float) -> dict[str, float]:
+    return {"mean": mean, **difference}
+
+
+OVER_DATA_SETS = {
+    "simulated": True,
+    "data_fingerprints": ["a", "b"],
+    "rows": {
+        "text": {
+            "D_test": compared(0.7, cmc_minus_this=0.05, low=-0.01, high=0.11, p=0.0004),
+        },
+        "cmc": {"D_test": compared(0.75)},
+    },
+    "bayes_limit": {"D_test": {"pos>neg+neutral": compared(0.85)}},
+}
+
+
+def test_results_are_rendered_by_hand() -> None:
+    docs = make_docs()
+    page = f"above\n\n{docs.BEGIN}\n\nold\n\n{docs.END}\n\nbelow"
+    files = {"b.json": EVALUATION, "a.json": OVER_DATA_SETS}
+    rendered = docs.render(page, files)
+    assert rendered.startswith("above\n")
+    assert rendered.endswith("\nbelow")
+    assert "old" not in rendered
+    assert rendered.index("a.json") < rendered.index("b.json")
+    assert rendered.count("**SIMULATED data.**") == 2
+    for line in (
+        "|  | D_test (n=4) | D_msi (n=2) |",
+        "| text (its stage-1 model) | 77.5 sd 2.0 (70.0-81.2) | - |",
+        "| Bayes limit (population) | 85.0 | 73.0 |",
+        "| text | 70.0; +5.0 (-1.0 to +11.0), p < 0.001 |",
+        "| cmc | 75.0 |",
+        "| Bayes limit (the same clips) | 85.0 |",
+    ):
+        assert line in rendered.splitlines()
+    assert docs.render(rendered, files) == rendered
+    assert docs.PLACEHOLDER in docs.render(rendered, {})
+
+
+@pytest.mark.parametrize("results", [{"a.json": {}}, {"a.json": {"rows": {}}}])
+def test_a_result_file_of_another_kind_is_refused(results: dict[str, Any]) -> None:
+    docs = make_docs()
+    with pytest.raises(ValueError, match=r"a\.json"):
+        docs.render(f"{docs.BEGIN}\n{docs.END}", results)
+
+
+def test_markers_must_be_a_pair() -> None:
+    docs = make_docs()
+    for page in ("", docs.BEGIN, f"{docs.END}{docs.BEGIN}", 2 * f"{docs.BEGIN}{docs.END}"):
+        with pytest.raises(ValueError, match="expected"):
+            docs.render(page, {})
+
+
+def test_citation_has_the_version() -> None:
+    assert f"\nversion: {__version__}\n" in text_of(ROOT / "CITATION.cff")

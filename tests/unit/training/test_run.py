@@ -1,0 +1,477 @@
+"""`train_one`, its folder, and what a run that was stopped is continued from."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import tiny_data
+from tiny_data import assert_same_training
+from tricord.config import RunConfig
+from tricord.data.schema import Dataset, FeatureTable
+from tricord.errors import ConfigError, DataError, ModelError, SealedSplitError, TricordError
+from tricord.inference.predictor import predict
+from tricord.training import run as runs
+from tricord.training.checkpoint import load_tree, read_json, save_tree, write_json
+from tricord.training.loop import Observer, Progress, Stage
+from tricord.training.run import (
+    CHECKPOINT_FILE,
+    HISTORY_FILE,
+    MODEL_FILE,
+    STAGE1_FILE,
+    WEIGHTS_FILE,
+    Trained,
+    load_trained,
+    subseed,
+    train_one,
+)
+from tricord.training.stages import FinetuneStage, PretrainStage, clone_state
+
+SETTINGS = {**tiny_data.MOVING, "pretrain.epochs": 4}
+
+
+def train(
+    data: Dataset | None = None,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    config: RunConfig | None = None,
+    seed: int = 1,
+    **options: Any,
+) -> Trained:
+    config = config or tiny_data.config({**SETTINGS, **(settings or {})})
+    return train_one(data or tiny_data.dataset(), config, name="cmc", seed=seed, **options)
+
+
+@pytest.fixture(scope="module")
+def whole() -> Trained:
+    """Trained without a stop, in memory."""
+    return train()
+
+
+# ---------------------------------------------------------------------------------- reproducibility
+
+
+def test_the_same_seed_gives_the_same_bits(whole: Trained) -> None:
+    assert_same_training(train(), whole)
+
+
+def test_another_seed_gives_another_model(whole: Trained) -> None:
+    other = train(seed=2)
+    names = tiny_data.differs(other.model.state_dict(), whole.model.state_dict())
+    learned = {n for n, _ in whole.model.named_parameters()}
+    assert names >= learned
+
+
+def test_a_folder_changes_nothing(whole: Trained, tmp_path: Path) -> None:
+    assert_same_training(train(folder=tmp_path / "run"), whole)
+
+
+def test_labels_move_in_these_tests(whole: Trained) -> None:
+    """Else nothing here would show that labels are kept and resumed."""
+    assert sum(whole.pretrained.moved.values()) > 0
+
+
+class Meddler(Observer):
+    """Evaluates after each epoch, in all the ways a user might."""
+
+    def __init__(self, data: Dataset) -> None:
+        self.data, self.seen = data, 0
+
+    def epoch_done(self, stage: Stage, progress: Progress) -> None:
+        assert isinstance(stage, PretrainStage | FinetuneStage)
+        stage.model.eval()
+        for loader in (stage.train, stage.valid):
+            for batch in loader.epoch(progress.epoch):
+                stage.model(batch)
+        predict(self.finished, self.data, "test")
+        self.seen += 1
+
+    finished: Trained
+
+
+def test_evaluating_in_between_changes_nothing(whole: Trained) -> None:
+    meddler = Meddler(tiny_data.dataset())
+    meddler.finished = whole
+    assert_same_training(train(observer=meddler), whole)
+    assert meddler.seen == 4 + 3
+
+
+def test_global_generators_are_left_as_they_were() -> None:
+    before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
+    train()
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert np.array_equal(np.random.get_state()[1], before[1])
+    assert random.getstate() == before[2]
+
+
+def test_global_generators_have_no_influence(whole: Trained) -> None:
+    torch.manual_seed(99)
+    np.random.seed(99)
+    random.seed(99)
+    assert_same_training(train(), whole)
+
+
+def test_subseeds_differ_by_seed_and_purpose() -> None:
+    pairs = [(s, p) for s in range(20) for p in ("row order", "weights and dropout")]
+    assert len({subseed(*pair) for pair in pairs}) == len(pairs)
+    assert subseed(3, "row order") == subseed(3, "row order")
+    assert all(0 <= subseed(*pair) < 2**48 for pair in pairs)
+
+
+# ------------------------------------------------------------------------------------ sealed test
+
+
+class Untouchable:
+    """A table that may not even be looked at."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise AssertionError(f"test table: {name} was looked at")
+
+    def __len__(self) -> int:
+        raise AssertionError("test table: its length was looked at")
+
+
+class Known(Dataset):
+    """A data set whose fingerprint was taken before its test table was locked away."""
+
+    def fingerprint(self) -> str:
+        return "known"
+
+
+def test_training_never_looks_at_the_test_table(whole: Trained) -> None:
+    data = tiny_data.dataset()
+    locked: Any = {**data.splits, "test": Untouchable()}
+    with pytest.raises(AssertionError, match="was looked at"):
+        _ = locked["test"].scores
+    trained = train(Known(locked, "tiny.pkl"))
+    assert_same_training(trained, whole)
+    assert trained.fingerprint == "known"
+
+
+def test_nobody_within_training_gets_at_the_test_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    class Curious(runs.Loaders):
+        def of(self, batch_size: int, *, tokens: bool) -> Any:
+            with pytest.raises(SealedSplitError, match="split 'test' is sealed"):
+                self.table("test", tokens=tokens)
+            asked.append(batch_size)
+            return super().of(batch_size, tokens=tokens)
+
+    monkeypatch.setattr(runs, "Loaders", Curious)
+    train()
+    assert len(asked) == 2
+
+
+def test_the_test_split_makes_no_difference_but_the_fingerprint(whole: Trained) -> None:
+    data = tiny_data.dataset()
+    other = {**data.splits, "test": tiny_data.table("test", 5, seed=9)}
+    trained = train(Dataset(other, data.source))
+    assert_same_training(trained, whole)
+    assert trained.fingerprint != whole.fingerprint
+    none = {k: v for k, v in data.splits.items() if k != "test"}
+    assert_same_training(train(Dataset(none, data.source)), whole)
+
+
+@pytest.mark.parametrize("split", ["train", "valid"])
+def test_both_other_splits_are_needed(split: str) -> None:
+    data = tiny_data.dataset()
+    rest = {k: v for k, v in data.splits.items() if k != split}
+    with pytest.raises(DataError, match=rf"^tiny.pkl: split '{split}' not found"):
+        train(Dataset(rest, data.source))
+
+
+# ------------------------------------------------------------------------------------------ resume
+
+
+class Stop(Observer):
+    """Ctrl-C in a stage: after the second batch of an epoch, or at its end."""
+
+    def __init__(self, stage: str, epoch: int, *, at_end: bool = False) -> None:
+        self.stage, self.epoch, self.at_end = stage, epoch, at_end
+        self.steps = 0
+
+    def step_done(self, stage: Stage, epoch: int, clips: int) -> None:
+        if not self.at_end and (stage.name, epoch) == (self.stage, self.epoch):
+            self.steps += 1
+            if self.steps == 2:
+                raise KeyboardInterrupt
+
+    def epoch_done(self, stage: Stage, progress: Progress) -> None:
+        if self.at_end and (stage.name, progress.epoch) == (self.stage, self.epoch):
+            raise KeyboardInterrupt
+
+
+class After(Observer):
+    """Ctrl-C between the stages, or after the last one."""
+
+    def __init__(self, stage: str) -> None:
+        self.stage = stage
+
+    def stage_finished(self, stage: Stage, progress: Progress) -> None:
+        if stage.name == self.stage:
+            raise KeyboardInterrupt
+
+
+STOPS: dict[str, Callable[[], Observer]] = {
+    "stage 1, first epoch": lambda: Stop("pretrain", 1),
+    "stage 1, in epoch 2": lambda: Stop("pretrain", 2),
+    "stage 1, after epoch 3": lambda: Stop("pretrain", 3, at_end=True),
+    "stage 1, after the last": lambda: Stop("pretrain", 4, at_end=True),
+    "between the stages": lambda: After("pretrain"),
+    "stage 2, first epoch": lambda: Stop("finetune", 1),
+    "stage 2, in epoch 2": lambda: Stop("finetune", 2),
+    "stage 2, after the last": lambda: Stop("finetune", 3, at_end=True),
+    "after stage 2": lambda: After("finetune"),
+}
+
+
+@pytest.mark.parametrize("stop", STOPS)
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
+    stop: str, whole: Trained, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(folder=tmp_path, observer=STOPS[stop]())
+    assert not (tmp_path / MODEL_FILE).exists()
+    trained = train(folder=tmp_path)
+    assert_same_training(trained, whole)
+    assert_same_training(load_trained(tmp_path), whole)
+    assert not (tmp_path / CHECKPOINT_FILE).exists()
+
+
+def test_a_run_may_be_stopped_again_and_again(whole: Trained, tmp_path: Path) -> None:
+    for stop in STOPS.values():
+        with pytest.raises(KeyboardInterrupt):
+            train(folder=tmp_path, observer=stop())
+    assert_same_training(train(folder=tmp_path), whole)
+
+
+@pytest.mark.parametrize("model", ["router_only", "all"])
+def test_resume_with_stage_1_from_elsewhere(model: str, whole: Trained, tmp_path: Path) -> None:
+    settings = {"finetune.train": model, "finetune.lr": 0.01}
+    straight = train(settings=settings, pretrained=whole)
+    for epoch in (1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            train(
+                settings=settings,
+                pretrained=whole,
+                folder=tmp_path,
+                observer=Stop("finetune", epoch),
+            )
+    resumed = train(settings=settings, pretrained=whole, folder=tmp_path)
+    assert_same_training(resumed, straight)
+    assert resumed.history["pretrain"] == whole.history["pretrain"]
+
+
+def test_the_last_good_epoch_is_kept_where_the_loss_explodes(tmp_path: Path) -> None:
+    class Poison(Observer):
+        def epoch_done(self, stage: Stage, progress: Progress) -> None:
+            assert isinstance(stage, PretrainStage)
+            if progress.epoch == 2:
+                with torch.no_grad():
+                    next(stage.model.parameters()).fill_(float("nan"))
+
+    with pytest.raises(TricordError, match=r"stage 'pretrain', epoch 3: the loss is not finite"):
+        train(folder=tmp_path, observer=Poison())
+    saved = load_tree(tmp_path / CHECKPOINT_FILE)
+    assert saved["epoch"] == 2
+    states = saved["state"]["members"]["model"]
+    assert all(torch.isfinite(value).all() for value in states.values())
+
+
+def test_weights_that_explode_in_the_last_step_are_no_result(tmp_path: Path) -> None:
+    """The loss of the last batch was finite; what the step made of the weights is not."""
+    settings = {"finetune.epochs": 1, "finetune.batch_size": 64, "finetune.lr": 1e30}
+    with pytest.raises(TricordError, match=r"stage 'finetune', epoch 1: the loss is not finite"):
+        train(settings=settings, folder=tmp_path)
+    assert not (tmp_path / MODEL_FILE).exists()
+
+
+# ------------------------------------------------------------------------- stage 1 from elsewhere
+
+
+def test_stage_1_from_another_model_is_not_trained_again(whole: Trained) -> None:
+    started = []
+
+    class Watch(Observer):
+        def stage_started(self, stage: Stage, progress: Progress) -> None:
+            started.append(stage.name)
+
+    trained = train(settings={"finetune.fusion": "none"}, pretrained=whole, observer=Watch())
+    assert started == ["finetune"]
+    tiny_data.assert_same_state(trained.pretrained.unimodal, whole.pretrained.unimodal)
+    assert torch.equal(trained.pretrained.labels, whole.pretrained.labels)
+    tiny_data.assert_same_state(clone_state(trained.stage1), clone_state(whole.stage1))
+
+
+def test_stage_1_of_other_settings_is_refused(whole: Trained) -> None:
+    with pytest.raises(ConfigError, match="stage 1 can only be taken from a model with the same"):
+        train(settings={"pretrain.lr": 0.5}, pretrained=whole)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"model.d": 16}, {"supcon.temperature": 0.5}, {"modalities.layers": 2}],
+    ids=lambda s: next(iter(s)),
+)
+def test_stage_1_of_another_network_or_loss_is_refused(
+    settings: dict[str, Any], whole: Trained
+) -> None:
+    with pytest.raises(ConfigError, match="stage 1 can only be taken from a model with the same"):
+        train(settings=settings, pretrained=whole)
+
+
+def test_stage_1_of_other_data_is_refused(whole: Trained) -> None:
+    with pytest.raises(
+        ConfigError, match="stage 1 can only be taken from a model trained on the same data"
+    ):
+        train(tiny_data.dataset(seed=7), pretrained=whole)
+
+
+# ------------------------------------------------------------------------------------ the folder
+
+
+def test_a_saved_model_is_the_same_model(whole: Trained, tmp_path: Path) -> None:
+    whole.save(tmp_path)
+    loaded = load_trained(tmp_path)
+    assert_same_training(loaded, whole)
+    assert loaded.config == whole.config
+    assert loaded.widths == whole.widths
+    assert (loaded.name, loaded.seed) == ("cmc", 1)
+    assert loaded.fingerprint == tiny_data.dataset().fingerprint()
+    assert not loaded.model.training
+    assert not loaded.stage1.training
+
+
+def test_a_folder_holds_safetensors_and_json_alone(whole: Trained, tmp_path: Path) -> None:
+    whole.save(tmp_path)
+    names = {p.name for p in tmp_path.iterdir()}
+    assert names == {MODEL_FILE, HISTORY_FILE, WEIGHTS_FILE, STAGE1_FILE}
+    about = json.loads((tmp_path / MODEL_FILE).read_text())
+    assert set(about["versions"]) >= {"tricord", "torch", "numpy", "transformers", "python"}
+    assert about["data"]["fingerprint"] == whole.fingerprint
+    assert about["widths"] == tiny_data.WIDTHS
+    assert about["size"] == sum(p.numel() for p in whole.model.parameters())
+
+
+def test_loading_draws_no_random_numbers(whole: Trained, tmp_path: Path) -> None:
+    whole.save(tmp_path)
+    before = torch.get_rng_state()
+    load_trained(tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("name", [MODEL_FILE, HISTORY_FILE, WEIGHTS_FILE, STAGE1_FILE])
+@pytest.mark.parametrize("damage", ["missing", "empty", "garbage", "cut"])
+def test_a_broken_folder_says_which_file(
+    name: str, damage: str, whole: Trained, tmp_path: Path
+) -> None:
+    whole.save(tmp_path)
+    path = tmp_path / name
+    content = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    else:
+        new = {"empty": b"", "garbage": b"\x80\x04 nothing", "cut": content[: len(content) // 2]}
+        path.write_bytes(new[damage])
+    with pytest.raises(ModelError) as error:
+        load_trained(tmp_path)
+    assert name in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda a: a.pop("config"), r"model\.json"),
+        (lambda a: a.pop("widths"), r"model\.json"),
+        (lambda a: a.pop("name"), r"model\.json"),
+        (lambda a: a.pop("versions"), r"model\.json"),
+        (lambda a: a["data"].pop("fingerprint"), r"model\.json"),
+        (lambda a: a["config"].update(preset=None), r"model\.json"),
+        (lambda a: a["config"]["model"].update(d=16), "shape|size"),
+        (lambda a: a["widths"].update(audio=99), "shape|size"),
+        (lambda a: a["config"]["finetune"].update(router="mean"), "router"),
+    ],
+    ids=range(9),
+)
+def test_a_description_that_does_not_fit_is_refused_in_one_line(
+    change: Callable[[dict[str, Any]], Any], match: str, whole: Trained, tmp_path: Path
+) -> None:
+    whole.save(tmp_path)
+    about = json.loads((tmp_path / MODEL_FILE).read_text())
+    change(about)
+    (tmp_path / MODEL_FILE).write_text(json.dumps(about))
+    with pytest.raises(ModelError, match=match) as error:
+        load_trained(tmp_path)
+    assert str(tmp_path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_description_that_is_a_list_is_refused(whole: Trained, tmp_path: Path) -> None:
+    whole.save(tmp_path)
+    (tmp_path / MODEL_FILE).write_text("[1, 2]")
+    with pytest.raises(ModelError, match=r"model\.json"):
+        load_trained(tmp_path)
+
+
+# ------------------------------------------------------------------------------- trees and JSON
+
+
+TREE = {
+    "tensors": [torch.arange(6).view(2, 3), torch.tensor(True), torch.zeros(0, 4)],
+    "values": {"a": None, "b": 1.5, "c": [True, "x", 2**70], 3: "an integer for a key"},
+    "strided": torch.arange(12.0).view(3, 4).T,
+    "double": torch.tensor(1 / 3, dtype=torch.float64),
+}
+
+
+def test_trees_come_back_as_they_were(tmp_path: Path) -> None:
+    save_tree(tmp_path / "deep" / "tree", TREE)
+    back = load_tree(tmp_path / "deep" / "tree")
+    tiny_data.assert_same_state(back, TREE)
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["tree"]
+
+
+def test_shared_memory_is_saved_twice(tmp_path: Path) -> None:
+    """safetensors refuses tensors that share memory; a model with tied weights has them."""
+    weights = torch.arange(4.0)
+    save_tree(tmp_path / "tree", {"a": weights, "b": weights, "c": weights[:2]})
+    back = load_tree(tmp_path / "tree")
+    assert back["b"].tolist() == [0, 1, 2, 3]
+    assert back["c"].tolist() == [0, 1]
+
+
+def test_what_cannot_be_saved_is_refused_and_leaves_the_old_file(tmp_path: Path) -> None:
+    save_tree(tmp_path / "tree", {"a": 1})
+    with pytest.raises(TypeError, match="set cannot be saved"):
+        save_tree(tmp_path / "tree", {"a": {1, 2}})
+    assert load_tree(tmp_path / "tree") == {"a": 1}
+
+
+def test_json_with_nan_is_refused_and_leaves_the_old_file(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"ä": [1, 2.5, None]})
+    with pytest.raises(ValueError, match="Out of range float"):
+        write_json(tmp_path / "a.json", float("nan"))
+    assert read_json(tmp_path / "a.json") == {"ä": [1, 2.5, None]}
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_unimodal_labels_are_needed_for_cmc_gt() -> None:
+    def strip(table: FeatureTable) -> FeatureTable:
+        scores = table.scores.copy()
+        scores[:, 2] = np.nan
+        return replace(table, scores=scores)
+
+    data = tiny_data.dataset()
+    bare = Dataset({k: strip(t) for k, t in data.splits.items()}, data.source)
+    with pytest.raises(DataError, match=r"^tiny.pkl: no unimodal labels for audio found"):
+        train(bare, {"pretrain.labels": "ground_truth"})
