@@ -9,6 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import torch
+
 from tricord.experiments.demo import compare_over_seeds, make_data, run_demo
 from tricord.training.checkpoint import write_json
 
@@ -17,6 +19,7 @@ RESULT = Path(__file__).parent.parent / "docs" / "results" / "demo_seeds.json"
 
 def main(seeds: int) -> None:
     """Seeds 1 to ``seeds``, each with its own data set."""
+    torch.set_num_threads(1)  # as `tricord demo`
     demos = []
     for seed in range(1, seeds + 1):
         with tempfile.TemporaryDirectory() as folder:

@@ -26,6 +26,7 @@ from tricord.training.loop import Observer
 from tricord.training.run import MODEL_FILE, Trained, load_trained, train_one, versions
 
 RUN_FILE = "run.json"
+PARTS = ("model", "seeds", "config", "data")  # of its content: what makes a run another run
 
 
 @dataclass
@@ -81,7 +82,7 @@ class Run:
         return self.data
 
     def _recorded_data(self, folder: Path) -> Dataset:
-        source = Path(read_json(folder / RUN_FILE)["data"]["source"])
+        source = Path(_read_description(folder)["data"]["source"])
         if not source.is_file():
             raise DataError(f"{source}: the file this run was trained on is gone; give its place")
         data = checked(load(source), self.best.config)
@@ -91,10 +92,10 @@ class Run:
 
 
 def _selected_loss(trained: Trained) -> float:
-    """The criterion's smallest value on valid, in stage 2."""
-    criterion = trained.config.finetune.criterion
-    losses = [row[f"valid_{criterion}"] for row in trained.history["finetune"]]
-    return min(losses, default=float("inf"))
+    """The criterion on valid of the epoch of stage 2 that was kept."""
+    settings = trained.config.finetune
+    losses = [row[f"valid_{settings.criterion}"] for row in trained.history["finetune"]]
+    return min(losses[-1:] if settings.select == "last" else losses, default=float("inf"))
 
 
 def as_dataset(data: Dataset | str | Path) -> Dataset:
@@ -216,10 +217,20 @@ def _open_folder(folder: Path, description: dict[str, Any], resume: bool) -> Non
         return
     if not resume:
         raise ConfigError(f"{folder}: already holds a run; name a new folder, or resume it")
-    before = read_json(path)
-    for part in ("model", "seeds", "config", "data"):
-        if before.get(part) != description[part]:
+    before = _read_description(folder)
+    for part in PARTS:
+        if before[part] != description[part]:
             raise ConfigError(f"{folder}: holds a run with another {part}; it cannot be resumed")
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    """What `_open_folder` wrote; raises ModelError where a part is missing."""
+    content = read_json(folder / RUN_FILE)
+    about = content if isinstance(content, dict) else {}
+    for part in PARTS:
+        if part not in about:
+            raise ModelError(f"{folder / RUN_FILE}: no description of a run, {part!r} is missing")
+    return about
 
 
 def load_model(folder: str | Path) -> Run:
@@ -231,7 +242,7 @@ def load_model(folder: str | Path) -> Run:
         return Run(trained.name, [trained], parent)
     if not (folder / RUN_FILE).is_file():
         raise ModelError(f"{folder}: no {RUN_FILE} or {MODEL_FILE} found, a run's folder expected")
-    about = read_json(folder / RUN_FILE)
+    about = _read_description(folder)
     seeds = [folder / f"seed-{s}" for s in about["seeds"]]
     finished = [s for s in seeds if (s / MODEL_FILE).is_file()]
     if not finished:

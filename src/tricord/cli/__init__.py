@@ -5,7 +5,12 @@ Exit codes: 0; 2 for what the user can mend, with one line; 1 for our bug; 130 a
 
 from __future__ import annotations
 
+import os
 import sys
+
+# Threads that wait by spinning make a busy machine up to seven times slower; this must be set
+# before torch is loaded, and a user's own choice stays.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 EXIT_USER, EXIT_BUG, EXIT_INTERRUPTED = 2, 1, 130
 

@@ -21,6 +21,7 @@ def command(
     import itertools
     import time
 
+    import torch
     from rich.console import Console
 
     from tricord.cli.console import SIMULATED, Live, console, evaluation_table
@@ -30,6 +31,7 @@ def command(
     from tricord.training.checkpoint import write_json
 
     started = time.monotonic()
+    torch.set_num_threads(1)  # at these lengths a second thread costs more than it gives
     if out is None:
         out = next(
             p

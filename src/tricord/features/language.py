@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from tricord.errors import ConfigError, ModelError
@@ -30,6 +32,13 @@ class TextEncoder(nn.Module):
     def width(self) -> int:
         """Numbers per token."""
         return int(self.model.config.hidden_size)  # type: ignore[union-attr, arg-type]
+
+    @property
+    def settings(self) -> str:
+        """What besides its weights decides what the model makes of a token."""
+        settings: dict[str, Any] = self.model.config.to_dict()  # type: ignore[union-attr, operator]
+        del settings["_name_or_path"]
+        return json.dumps(settings, sort_keys=True, default=str)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """(B, L) integers and (B, L) bool -> (B, L, width) last hidden states."""
@@ -81,7 +90,10 @@ class TextEncoder(nn.Module):
         )
         buffers = {"embeddings.position_ids", "embeddings.token_type_ids"}
         weights = {k: v for k, v in state.items() if k not in buffers}
-        missing, surplus = model.load_state_dict(weights, strict=False)
+        try:
+            missing, surplus = model.load_state_dict(weights, strict=False)
+        except RuntimeError as error:  # a shape that does not fit, one line each
+            raise ModelError(f"language model: {str(error).splitlines()[-1].strip()}") from None
         if missing or surplus:
             raise ModelError(f"language model: missing {missing}, unknown {surplus}")
         return cls(model.to(next(iter(weights.values())).dtype)).eval()
@@ -94,6 +106,8 @@ def tokenize(
     from transformers import AutoTokenizer
 
     tokenizer = _load(AutoTokenizer, name, download)
+    if len(tokenizer) <= len(tokenizer.all_special_ids):  # every word would be unknown to it
+        raise ConfigError(f"text encoder {name!r} cannot be loaded: it has no vocabulary")
     rows = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"]
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
     padded = np.zeros((len(rows), int(lengths.max(initial=1))), dtype=np.int64)
@@ -125,7 +139,7 @@ def _load(kind: Any, name: str, download: bool, **options: Any) -> Any:
             trust_remote_code=False,
             **options,
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         hint = (
             ""
             if looks_local

@@ -35,7 +35,7 @@ def encode(
 ) -> Ragged:
     """Frozen hidden states of all sequences, in evaluation mode: (F, width) float32.
 
-    Computed once: kept under the hash of the encoder's weights and the tokens.
+    Computed once: kept under the hash of the encoder's settings and weights and the tokens.
     """
     path = cache_folder() / "text" / f"{_key(encoder, tokens)}.safetensors"
     if keep and path.is_file():
@@ -70,7 +70,7 @@ def _encode(encoder: TextEncoder, tokens: Ragged, tick: Tick | None) -> NDArray[
 
 
 def _key(encoder: TextEncoder, tokens: Ragged) -> str:
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(encoder.settings.encode())
     for name, weight in encoder.state_dict().items():
         digest.update(name.encode())
         digest.update(weight.contiguous().numpy().data)
@@ -98,7 +98,7 @@ class TextSource:
         source = self.config.source
         assert self.config.encoder is not None
         if table.tokens is not None and source in ("auto", "tokens"):
-            self._check_vocabulary(table.tokens, where, table.name)
+            self._check_tokens(table.tokens, f"{where}: split '{table.name}', key 'text_bert'")
             return table.tokens
         if table.raw_text is not None and source in ("auto", "raw"):
             padded, lengths = tokenize(
@@ -113,15 +113,20 @@ class TextSource:
         )
         raise DataError(f"{where}: split '{table.name}' has no key {wanted} for the text encoder")
 
-    def _check_vocabulary(self, tokens: Ragged, where: str, split: str) -> None:
+    def _check_tokens(self, tokens: Ragged, where: str) -> None:
         assert self.encoder is not None
-        size = int(self.encoder.model.config.vocab_size)  # type: ignore[union-attr, arg-type]
-        if len(tokens.values) and int(tokens.values.max()) >= size:
+        name, config = self.config.encoder, self.encoder.model.config
+        size = int(config.vocab_size)  # type: ignore[union-attr, arg-type]
+        bad = tokens.values[(tokens.values < 0) | (tokens.values >= size)]
+        if len(bad):
             raise DataError(
-                f"{where}: split '{split}', key 'text_bert': token {int(tokens.values.max())} "
-                f"found, but {self.config.encoder!r} knows {size}; was the file made with "
-                "another language model?"
+                f"{where}: token {bad[0]} found, but {name!r} knows {size}; was the file made "
+                "with another language model?"
             )
+        longest = int(tokens.lengths.max(initial=0))
+        limit = getattr(config, "max_position_embeddings", None) or longest
+        if longest > limit:
+            raise DataError(f"{where}: {longest} tokens found, but {name!r} takes up to {limit}")
 
     def features(self, table: FeatureTable, where: str, tick: Tick | None = None) -> Ragged:
         """Frozen features of the table's text: ready ones, or the encoder's."""

@@ -82,9 +82,10 @@ class CMC(nn.Module):
         for name in MODALITIES:
             prefix = f"unimodal.{name}."
             part = {k.removeprefix(prefix): v for k, v in ours.items() if k.startswith(prefix)}
-            if "encoder.proj.weight" not in part or "classifier.out.bias" not in part:
-                raise ModelError(f"released state: the {name} model is missing or incomplete")
-            unimodal[name] = Unimodal.from_state(part, heads)
+            try:
+                unimodal[name] = Unimodal.from_state(part, heads)
+            except ModelError as error:
+                raise ModelError(f"released state, {name} model: {error}") from None
         front = {str(Modality.TEXT): TextEncoder.from_state(language)} if language else {}
         d = ours["unimodal.text.encoder.proj.weight"].shape[0]
         model = cls(unimodal, d=d, temperature=temperature, padding="ignored")
@@ -159,8 +160,8 @@ class CMC(nn.Module):
 
         features: name -> (B, L_k, width_k) floats or (B, L_k) integer tokens; a modality that is
         not named is absent. lengths: name -> (B,) real frames, missing means full; 0 is absent;
-        no effect where padding is ignored. Raises ModelError naming the modality whose width
-        does not fit.
+        no effect where padding is ignored. Raises ModelError naming the modality whose shape
+        does not fit, or whose tokens have no language model.
         """
         self.eval()
         return self(self._batch(features, lengths or {}))  # type: ignore[no-any-return]
@@ -177,11 +178,7 @@ class CMC(nn.Module):
         values, masks = {}, {}
         for name, width in self.widths.items():
             x = features.get(name, next(self.parameters()).new_zeros(size, 1, width))
-            if x.is_floating_point() and (x.ndim != 3 or x.shape[-1] != width):
-                raise ModelError(
-                    f"modality '{name}': shape {tuple(x.shape)} found, "
-                    f"expected (B, length, {width})"
-                )
+            self._check(name, x, width, size)
             full = torch.full((size,), x.shape[1] if name in features else 0, device=first.device)
             values[name], masks[name] = x, length_mask(x, lengths.get(name, full))
         return Batch(
@@ -192,6 +189,17 @@ class CMC(nn.Module):
             scores=torch.full((size, 1 + len(values)), float("nan")),
             labels=torch.full((size, 1 + len(values)), -1),
         )
+
+    def _check(self, name: str, x: Tensor, width: int, size: int) -> None:
+        tokens = not x.is_floating_point()
+        if tokens and name not in self.language:
+            raise ModelError(f"modality '{name}': tokens found, but there is no language model")
+        width_fits = x.ndim == 2 if tokens else x.ndim == 3 and x.shape[-1] == width
+        if not width_fits or len(x) != size:
+            expected = f"({size}, length)" if tokens else f"({size}, length, {width})"
+            raise ModelError(
+                f"modality '{name}': shape {tuple(x.shape)} found, expected {expected}"
+            )
 
     @property
     def widths(self) -> dict[str, int]:

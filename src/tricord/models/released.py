@@ -28,7 +28,10 @@ M = TypeVar("M", bound=nn.Module)
 
 def to_tensors(state: Mapping[str, Any]) -> dict[str, Tensor]:
     """numpy arrays or tensors -> tensors, dtype kept."""
-    return {name: torch.as_tensor(value).detach().clone() for name, value in state.items()}
+    return {
+        name: value.detach().clone() if isinstance(value, Tensor) else torch.tensor(value)
+        for name, value in state.items()
+    }
 
 
 def _encoder_name(key: str) -> tuple[str, str] | None:
@@ -66,17 +69,24 @@ def cmc_state(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Te
 
 
 def unimodal_state(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Released names of a unimodal model -> ours; raises ModelError for unknown keys."""
+    """Released names of a unimodal model -> ours.
+
+    Raises ModelError for unknown keys or more than one modality.
+    """
     ours: dict[str, Tensor] = {}
     unknown: list[str] = []
+    modalities: set[str] = set()
     for key, value in to_tensors(state).items():
         if named := _encoder_name(key):
+            modalities.add(named[0])
             ours[named[1]] = value
         elif match := _UNIMODAL_HEAD.match(key):
             ours[f"classifier.{_HEAD_NAMES[match[1]]}.{match[2]}"] = value
         elif not _LANGUAGE_MODEL.match(key):
             unknown.append(key)
     _refuse(unknown)
+    if len(modalities) > 1:
+        raise ModelError(f"released state: {sorted(modalities)} found, one modality expected")
     return ours
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tricord.config import EncoderConfig, ModelConfig
+from tricord.errors import ModelError
 from tricord.models import released
 from tricord.nn.classifier import ResidualClassifier
 from tricord.nn.encoder import UnimodalEncoder
@@ -56,13 +57,20 @@ class Unimodal(nn.Module):
         """From a unimodal state with the released parameter names; padding then counts.
 
         state: names -> numpy arrays or torch tensors; the modality is read from the names, the
-        sizes from the shapes; the dtype stays. Raises ModelError for an unknown or missing key.
+        sizes from the shapes; the dtype stays; a language model's weights are left out. Raises
+        ModelError for an unknown or missing key.
         """
         return cls.from_state(released.unimodal_state(state), heads)
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor], heads: int) -> Unimodal:
-        """From our own parameter names, sizes read from the shapes, in evaluation mode."""
+        """From our own parameter names, sizes read from the shapes, in evaluation mode.
+
+        Raises ModelError for a missing, surplus or misshapen entry.
+        """
+        for key in ("encoder.proj.weight", "classifier.out.bias"):
+            if key not in state:
+                raise ModelError(f"state: missing {key}")
         d, width, _ = state["encoder.proj.weight"].shape
         model = cls(
             UnimodalEncoder(
@@ -73,7 +81,7 @@ class Unimodal(nn.Module):
                 feedforward=released.feedforward(state, d),
                 dropout=ModelConfig().dropout,
                 attention_dropout=ModelConfig().attention_dropout,
-                input_norm="encoder.norm.weight" in state,
+                input_norm=any(key.startswith("encoder.norm.") for key in state),
             ),
             ResidualClassifier(d, len(state["classifier.out.bias"]), ModelConfig().output_dropout),
         )

@@ -144,14 +144,14 @@ def test_unknown_or_no_modalities_are_refused() -> None:
 
 
 def test_tokens_without_a_language_model_are_refused() -> None:
-    with pytest.raises(ModelError, match="'text': tokens found, .* no language model"):
+    with pytest.raises(ModelError, match="'text': tokens found, but there is no language"):
         small_model().predict_features({"text": torch.zeros(2, 3, dtype=torch.long)})
 
 
 def test_modalities_of_different_numbers_of_clips_are_refused() -> None:
     features = {n: torch.zeros(2, 3, w) for n, w in WIDTHS.items()}
     features["vision"] = torch.zeros(3, 3, 4)
-    with pytest.raises(ModelError, match="'vision': 3 clips found, 2 expected"):
+    with pytest.raises(ModelError, match=r"'vision': shape \(3, 3, 4\) found, .*\(2, length, 4\)"):
         small_model().predict_features(features)
 
 

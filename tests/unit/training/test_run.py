@@ -331,7 +331,7 @@ def test_stage_1_of_another_network_or_loss_is_refused(
 
 def test_stage_1_of_other_data_is_refused(whole: Trained) -> None:
     with pytest.raises(
-        ConfigError, match="stage 1 can only be taken from a model trained on the same data"
+        ConfigError, match="from a model trained on the same data"
     ):
         train(tiny_data.dataset(seed=7), pretrained=whole)
 
