@@ -12,7 +12,7 @@ import numpy as np
 from tricord import presets
 from tricord.config import RunConfig
 from tricord.data.load import load
-from tricord.data.schema import Dataset
+from tricord.data.schema import Dataset, FeatureTable
 from tricord.data.validate import check_labels
 from tricord.errors import ConfigError, DataError, ModelError
 from tricord.evaluation.table import Evaluation, evaluate
@@ -114,9 +114,18 @@ def config_for(
     """A preset, made to fit the data's modalities and labels, with a variant and settings."""
     config = presets.get(preset).only(data.modalities)
     train = data.splits.get("train")
-    if train is not None and train.label_names and np.isnan(train.scores[:, 0]).all():
-        config = config.with_labels(nominal(tuple(sorted(set(train.label_names)))))
+    if train is not None and (words := _words_alone(train)):
+        config = config.with_labels(nominal(words))
     return configure(config, model).with_settings(settings or {})
+
+
+def _words_alone(table: FeatureTable) -> tuple[str, ...]:
+    """The label words, where scores are unknown or do no more than number the words."""
+    words = sorted(set(table.label_names or ()))
+    scores = table.scores[:, 0]
+    pairs = set(zip(table.label_names or (), scores.tolist(), strict=False))
+    numbered = sorted(number for _, number in pairs) == list(range(len(words)))
+    return tuple(words) if numbered or np.isnan(scores).all() else ()
 
 
 def train(

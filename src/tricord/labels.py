@@ -44,6 +44,10 @@ class LabelScheme(BaseModel):
             raise ValueError(f"cuts: {len(self.classes) - 1} are needed, {len(self.cuts)} given")
         if self.head == "regression" and not self.cuts:
             raise ValueError("cuts: a regression head needs them, for SupCon's classes")
+        if self.nominal and (self.low, self.high) != (0, len(self.classes) - 1):
+            raise ValueError(
+                f"low, high: nominal labels are the numbers 0 to {len(self.classes) - 1}"
+            )
         for cut in self.cuts:
             if not _CUT.match(cut):
                 raise ValueError(f"cuts: {cut!r} is not of the form '>0' or '>=0'")
@@ -70,7 +74,7 @@ class LabelScheme(BaseModel):
         Raises DataError where a score lies outside [low, high].
         """
         scores = np.asarray(scores)
-        known = np.isfinite(scores)
+        known = ~np.isnan(scores)
         bad = known & ((scores < self.low - 1e-6) | (scores > self.high + 1e-6))
         if bad.any():
             raise DataError(

@@ -134,4 +134,19 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     if evaluation.limits is not None:
         limits = [percent(evaluation.limits[s]) for s in evaluation.clips]
         table.add_row("Bayes limit (population)", *limits, style="italic")
+    table.caption = "\n".join(_beside(evaluation)) or None
+    table.caption_justify = "left"
     return table
+
+
+def _beside(evaluation: Evaluation) -> list[str]:
+    """A line per row with what a share of right decisions does not say, on the whole split."""
+    wanted = ("mae", "corr", *(["macro_f1"] if evaluation.metric == "accuracy" else []))
+    lines = []
+    for row in evaluation.rows:
+        cell = row.cells[Subset.TEST]
+        found = {} if cell is None else cell.metrics
+        numbers = [f"{name} {found[name]:.3f}" for name in wanted if name in found]
+        if numbers:
+            lines.append(f"{row.name}: {', '.join(numbers)}")
+    return lines

@@ -97,6 +97,7 @@ class FeatureTable:
             ("scores", len(self.scores)),
             ("tokens", len(self) if self.tokens is None else len(self.tokens)),
             ("raw_text", len(self) if self.raw_text is None else len(self.raw_text)),
+            ("label_names", len(self) if self.label_names is None else len(self.label_names)),
         ):
             if length != len(self):
                 raise DataError(
@@ -182,11 +183,14 @@ class Dataset:
         return self.simulation is not None
 
     def fingerprint(self) -> str:
-        """SHA-256 over ids, features, tokens and labels of all splits: same data, same string."""
+        """SHA-256 over ids, features, tokens, words and labels of all splits: same data, same
+        string.
+        """
         digest = hashlib.sha256()
         for name, table in sorted(self.splits.items()):
             digest.update(f"{name}\0".encode())
-            digest.update("\0".join(table.ids).encode())
+            for words in (table.ids, table.raw_text or ()):
+                digest.update("\0".join(words).encode(errors="surrogatepass"))
             sequences = dict(table.sequences)
             if table.tokens is not None:
                 sequences["tokens"] = table.tokens

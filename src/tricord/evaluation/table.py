@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tricord.data.schema import Dataset, FeatureTable
 from tricord.data.splits import subset_masks
 from tricord.errors import DataError
-from tricord.evaluation.metrics import correct, metrics, primary, truth_two_way
+from tricord.evaluation.metrics import correct, metrics, truth_two_way
 from tricord.evaluation.statistics import Interval, cluster_bootstrap, spread
 from tricord.inference.predictor import Predictions, predict
 from tricord.labels import LabelScheme
@@ -146,7 +146,7 @@ def evaluate(
         rows.append(judge.row(name, [p.outputs for p in predictions]))
     return Evaluation(
         split=split,
-        metric=primary(scheme),
+        metric="accuracy" if scheme.polarity is None else "acc2",
         rows=rows,
         clips={s: int(m.sum()) for s, m in judge.subsets.items()},
         seeds=[t.seed for t in first],

@@ -95,10 +95,10 @@ class TextSource:
 
     def tokens(self, table: FeatureTable, where: str) -> Ragged:
         """Token ids from the file's `text_bert` rows or from its words."""
-        source = self.config.source
+        source, place = self.config.source, f"{where}: split '{table.name}'"
         assert self.config.encoder is not None
         if table.tokens is not None and source in ("auto", "tokens"):
-            self._check_tokens(table.tokens, f"{where}: split '{table.name}', key 'text_bert'")
+            self._check_tokens(table.tokens, f"{place}, key 'text_bert'")
             return table.tokens
         if table.raw_text is not None and source in ("auto", "raw"):
             padded, lengths = tokenize(
@@ -107,11 +107,13 @@ class TextSource:
                 max_length=self.config.max_length,
                 download=self.config.download,
             )
-            return Ragged.from_padded(padded, lengths)
+            tokens = Ragged.from_padded(padded, lengths)
+            self._check_tokens(tokens, f"{place}, key 'raw_text'")
+            return tokens
         wanted = {"tokens": "'text_bert'", "raw": "'raw_text'"}.get(
             source, "'text_bert' or 'raw_text'"
         )
-        raise DataError(f"{where}: split '{table.name}' has no key {wanted} for the text encoder")
+        raise DataError(f"{place} has no key {wanted} for the text encoder")
 
     def _check_tokens(self, tokens: Ragged, where: str) -> None:
         assert self.encoder is not None
@@ -124,8 +126,8 @@ class TextSource:
                 "with another language model?"
             )
         longest = int(tokens.lengths.max(initial=0))
-        limit = getattr(config, "max_position_embeddings", None) or longest
-        if longest > limit:
+        limit = getattr(config, "max_position_embeddings", None) or 0  # none or -1: any length
+        if 0 < limit < longest:
             raise DataError(f"{where}: {longest} tokens found, but {name!r} takes up to {limit}")
 
     def features(self, table: FeatureTable, where: str, tick: Tick | None = None) -> Ragged:

@@ -80,10 +80,12 @@ class Predictions:
                 row[f"vote_{modality}"] = names[voted[i, k]] if here else None
                 row[f"weight_{modality}"] = round(float(self.weights[i, k]), 6)
                 if regression:
-                    row[f"score_{modality}"] = round(float(self.votes[i, k, 0]), 6)
+                    row[f"score_{modality}"] = (
+                        round(float(self.votes[i, k, 0]), 6) if here else None
+                    )
                 else:
                     row |= {
-                        f"p_{modality}_{n}": round(float(p), 6)
+                        f"p_{modality}_{n}": round(float(p), 6) if here else None
                         for n, p in zip(names, vote_probabilities[i, k], strict=True)
                     }
             yield {**row, "conflict": bool(conflict[i])}

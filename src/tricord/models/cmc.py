@@ -159,9 +159,10 @@ class CMC(nn.Module):
         """Evaluation mode, from features alone.
 
         features: name -> (B, L_k, width_k) floats or (B, L_k) integer tokens; a modality that is
-        not named is absent. lengths: name -> (B,) real frames, missing means full; 0 is absent;
-        no effect where padding is ignored. Raises ModelError naming the modality whose shape
-        does not fit, or whose tokens have no language model.
+        not named is absent. lengths: name -> (B,) real frames, missing means full; 0 is absent.
+        Where padding is ignored they have no effect but on what a language model attends to.
+        Raises ModelError naming the modality whose shape does not fit, or whose tokens have no
+        language model.
         """
         self.eval()
         return self(self._batch(features, lengths or {}))  # type: ignore[no-any-return]
@@ -171,20 +172,19 @@ class CMC(nn.Module):
             raise ModelError(f"modality {unknown[0]!r} found, expected {list(self.modalities)}")
         if not features:
             raise ModelError("no modality given")
-        if self.padding == "ignored":
-            lengths = {}
         first = next(iter(features.values()))
         size = len(first)
-        values, masks = {}, {}
+        values, masks, present = {}, {}, []
         for name, width in self.widths.items():
             x = features.get(name, next(self.parameters()).new_zeros(size, 1, width))
             self._check(name, x, width, size)
             full = torch.full((size,), x.shape[1] if name in features else 0, device=first.device)
             values[name], masks[name] = x, length_mask(x, lengths.get(name, full))
+            present.append((full > 0) if self.padding == "ignored" else masks[name].any(dim=1))
         return Batch(
             values=values,
             masks=masks,
-            present=torch.stack([m.any(dim=1) for m in masks.values()], dim=1),
+            present=torch.stack(present, dim=1),
             index=torch.arange(size),
             scores=torch.full((size, 1 + len(values)), float("nan")),
             labels=torch.full((size, 1 + len(values)), -1),

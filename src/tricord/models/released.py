@@ -60,7 +60,7 @@ def cmc_state(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Te
             ours[f"unimodal.{modality}.classifier.{_HEAD_NAMES[match[1]]}.{match[3]}"] = value
         elif key.startswith("router.linear."):
             ours[key] = value
-        elif match := _LANGUAGE_MODEL.match(key):
+        elif (match := _LANGUAGE_MODEL.match(key)) and match[1] not in language:
             language[match[1]] = value
         else:
             unknown.append(key)

@@ -48,7 +48,7 @@ def load_tree(path: Path) -> Any:
         return _rebuild(json.loads(metadata["tree"]), tensors)
     except FileNotFoundError:
         raise ModelError(f"{path}: file not found, a run's safetensors file expected") from None
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         raise ModelError(f"{path}: not a state that tricord wrote ({error})") from None
 
 

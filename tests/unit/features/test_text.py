@@ -205,6 +205,12 @@ def test_sequences_longer_than_the_model_takes_are_refused(bert: str) -> None:
         source(bert).tokens(table(tokens=long), "f.pkl")
 
 
+def test_words_that_make_too_many_tokens_are_refused(bert: str) -> None:
+    long = table(raw_text=("我 " * 60, "好"))
+    with pytest.raises(DataError, match=r"f\.pkl: .*'raw_text': 50 tokens found, .* 40"):
+        source(bert, source="raw", max_length=50).tokens(long, "f.pkl")
+
+
 def test_a_folder_that_does_not_exist_is_refused_at_once() -> None:
     with pytest.raises(ConfigError, match="folder '/no/such/folder' does not exist"):
         source("/no/such/folder")

@@ -79,6 +79,7 @@ def test_absent_modalities_have_no_weight_and_no_vote(predictions: Predictions) 
         assert predictions.weights[row, k] == 0
         assert rows[row][f"vote_{modality}"] is None
         assert rows[row][f"weight_{modality}"] == 0
+        assert {rows[row][f"p_{modality}_{name}"] for name in SCHEME.classes} == {None}
     assert predictions.present.sum() == 12 * 3 - len(ABSENT)
 
 
@@ -192,7 +193,7 @@ def test_softmax_does_not_overflow() -> None:
     np.testing.assert_allclose(found, [[1, 0], [0.5, 0.5], [0.25, 0.75]])
 
 
-# ---------------------------------------------------------------------------------- what does not fit
+# --------------------------------------------------------------------------------- what does not fit
 
 
 @pytest.mark.parametrize("modality", ["text", "audio", "vision"])

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny_bert import WIDTH as BERT_WIDTH
+from tiny_bert import make_model
 from torch import Tensor
 
 from tricord.errors import ModelError
@@ -191,6 +193,47 @@ def test_unimodal_reads_its_modality_from_the_names(letter: str, width: int, nor
     output = model.predict_features(x)
     assert output.logits.shape == (2, C)
     assert output.h.norm(dim=1).tolist() == pytest.approx([1, 1])
+
+
+@pytest.mark.parametrize("prefix", ["text_model.model.", "bert.", "a.b.c.", ""])
+def test_a_language_models_keys_become_the_text_encoder(prefix: str) -> None:
+    bert = make_model(heads=1)
+    state = cmc_state()
+    state["proj_l.weight"] = rows(D, BERT_WIDTH, 1, seed=3)
+    plain = CMC.from_released(state, heads=2)
+    state |= {f"{prefix}{k}": v for k, v in bert.state_dict().items()}
+    model = CMC.from_released(state, heads=2)
+    assert model.size == plain.size
+    assert "text" not in plain.language
+
+    tokens = torch.tensor([[2, 5, 6, 3], [2, 7, 3, 0]])
+    lengths = {"text": torch.tensor([4, 3])}
+    x = {k: v for k, v in features().items() if k != "text"}
+    p = model.predict_features(x | {"text": tokens}, lengths)
+
+    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])
+    with torch.no_grad():
+        hidden = bert(input_ids=tokens, attention_mask=mask).last_hidden_state
+    expected = plain.predict_features(x | {"text": hidden})
+    torch.testing.assert_close(p.consensus, expected.consensus)
+    torch.testing.assert_close(p.h, expected.h)
+    # ready features work beside the language model
+    again = model.predict_features(x | {"text": hidden})
+    torch.testing.assert_close(again.consensus, expected.consensus)
+
+
+def test_a_language_models_missing_key_is_named() -> None:
+    bert = {f"text_model.model.{k}": v for k, v in make_model(heads=1).state_dict().items()}
+    del bert["text_model.model.encoder.layer.1.output.dense.weight"]
+    with pytest.raises(ModelError, match=r"encoder\.layer\.1\.output\.dense\.weight"):
+        CMC.from_released(cmc_state() | bert, heads=2)
+
+
+def test_two_language_models_are_refused() -> None:
+    state = make_model(heads=1).state_dict()
+    twice = {f"{prefix}.{k}": v for prefix in ("bert", "other") for k, v in state.items()}
+    with pytest.raises(ModelError, match=r"unknown keys other\.embeddings"):
+        CMC.from_released(cmc_state() | twice, heads=2)
 
 
 def test_unimodal_is_the_part_of_the_whole() -> None:
