@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from conftest import ROOT
 
 SOURCE = ROOT / "src"
@@ -34,7 +35,7 @@ FACADE = "tricord"  # the public names, imported lazily
 
 PURE = ("tricord.nn", "tricord.plgm")
 PURE_IMPORTS = {"__future__", "collections", "copy", "math", "typing", "torch", "tricord"}
-HEAVY = {"torch", "numpy", "transformers", "scipy", "matplotlib", "pydantic", "safetensors"}
+HEAVY = {"torch", "numpy", "transformers", "scipy", "matplotlib", "safetensors"}
 
 SCREEN_IMPORTS = {"click", "rich", "typer"}
 PRINTING = {"print", "sys.stdout.write", "sys.stderr.write"}
@@ -44,6 +45,7 @@ UNSAFE = {
     "pickle.load", "pickle.loads", "pickle.Unpickler", "torch.load", "torch.hub.load",
     "marshal.load", "marshal.loads", "yaml.load",
 }  # fmt: skip
+UNSAFE_ARGUMENTS = {"allow_pickle", "trust_remote_code"}
 UNSAFE_IMPORTS = {
     "cloudpickle", "ctypes", "dill", "joblib", "marshal", "shelve", "subprocess",
     "http", "requests", "socket", "urllib",
@@ -140,9 +142,12 @@ def safety_violations(module: str, tree: ast.AST) -> Iterator[tuple[int, str]]:
         if name in UNSAFE and (module, name) != (UNPICKLER, "pickle.Unpickler"):
             yield line, f"{module} uses {name}"
     for node in ast.walk(tree):
-        if isinstance(node, ast.keyword) and node.arg in ("allow_pickle", "trust_remote_code"):
-            if not (isinstance(node.value, ast.Constant) and node.value.value is False):
-                yield node.value.lineno, f"{module} sets {node.arg}"
+        if (
+            isinstance(node, ast.keyword)
+            and node.arg in UNSAFE_ARGUMENTS
+            and ast.unparse(node.value) != "False"
+        ):
+            yield node.value.lineno, f"{module} sets {node.arg}"
 
 
 def facade_violations(module: str, tree: ast.AST) -> Iterator[tuple[int, str]]:

@@ -14,7 +14,7 @@ from tricord.config import RunConfig
 from tricord.data.load import load
 from tricord.data.schema import Dataset, FeatureTable
 from tricord.data.validate import check_labels
-from tricord.errors import ConfigError, DataError, ModelError
+from tricord.errors import ConfigError, DataError, ModelError, TricordError
 from tricord.evaluation.table import Evaluation, evaluate
 from tricord.features.text import Tick
 from tricord.inference.predictor import Predictions, predict
@@ -81,7 +81,11 @@ class Run:
             raise DataError("no data given to evaluate on")
         return self.data
 
-    def _recorded_data(self, folder: Path) -> Dataset:
+    def _recorded_data(self, folder: Path) -> Dataset | None:
+        if not (folder / RUN_FILE).is_file():
+            folder = folder.parent  # this is one seed of a run
+        if not (folder / RUN_FILE).is_file():
+            return None
         source = Path(_read_description(folder)["data"]["source"])
         if not source.is_file():
             raise DataError(f"{source}: the file this run was trained on is gone; give its place")
@@ -93,9 +97,7 @@ class Run:
 
 def _selected_loss(trained: Trained) -> float:
     """The criterion on valid of the epoch of stage 2 that was kept."""
-    settings = trained.config.finetune
-    losses = [row[f"valid_{settings.criterion}"] for row in trained.history["finetune"]]
-    return min(losses[-1:] if settings.select == "last" else losses, default=float("inf"))
+    return trained.selected().get(trained.config.finetune.criterion, float("inf"))
 
 
 def as_dataset(data: Dataset | str | Path) -> Dataset:
@@ -160,20 +162,32 @@ def train(
     folder = None if out is None else Path(out)
     if folder is not None:
         _open_folder(folder, _description(data, config, model, seeds), resume)
-    trained = [
-        _train_or_load(
-            data,
-            config,
-            model,
-            s,
-            None if folder is None else folder / f"seed-{s}",
-            None if pretrained is None else pretrained.of_seed(s),
-            observer,
-            tick,
-        )
-        for s in seeds
-    ]
+    try:
+        trained = [
+            _train_or_load(
+                data,
+                config,
+                model,
+                s,
+                None if folder is None else folder / f"seed-{s}",
+                None if pretrained is None else pretrained.of_seed(s),
+                observer,
+                tick,
+            )
+            for s in seeds
+        ]
+    except TricordError:
+        if folder is not None:
+            _forget_if_bare(folder)
+        raise
     return Run(model, trained, folder, data)
+
+
+def _forget_if_bare(folder: Path) -> None:
+    """A run that came to nothing must not be in the way of the next try."""
+    if [path.name for path in folder.iterdir()] == [RUN_FILE]:
+        (folder / RUN_FILE).unlink()
+        folder.rmdir()
 
 
 def _train_or_load(
@@ -247,8 +261,7 @@ def load_model(folder: str | Path) -> Run:
     folder = Path(folder)
     if (folder / MODEL_FILE).is_file():
         trained = load_trained(folder)
-        parent = folder.parent if (folder.parent / RUN_FILE).is_file() else None
-        return Run(trained.name, [trained], parent)
+        return Run(trained.name, [trained], folder)
     if not (folder / RUN_FILE).is_file():
         raise ModelError(f"{folder}: no {RUN_FILE} or {MODEL_FILE} found, a run's folder expected")
     about = _read_description(folder)

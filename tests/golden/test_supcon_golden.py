@@ -1,4 +1,4 @@
-"""Recorded SupCon losses and gradients: the stable form against float64, the released against its own.
+"""Recorded SupCon: the stable form against float64, the released against its own precision.
 
 The recording subtracts a self term of exp(1 / temperature) from a sum that holds it, so its
 float32 entries carry cancellation noise, and its overflowing case is NaN (fidelity 6).

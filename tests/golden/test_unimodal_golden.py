@@ -23,7 +23,9 @@ def test_forward_matches(shared: Path, name: str) -> None:
     state = {k.removeprefix(prefix): data[k] for k in data.files if k.startswith(prefix)}
     model = Unimodal.from_released(state, heads=json.loads(str(data["cfg"]))["nhead"])
     before_output: list[Tensor] = []  # residual + h
-    model.classifier.out.register_forward_pre_hook(lambda _, inputs: before_output.append(inputs[0]))
+    model.classifier.out.register_forward_pre_hook(
+        lambda _, inputs: before_output.append(inputs[0])
+    )
 
     output = model.predict_features(torch.as_tensor(data[f"{name}/in"]))
 

@@ -209,9 +209,11 @@ def test_frozen_features_are_computed_once(bert: str, file: Path, cache: Path) -
 def test_words_and_their_tokens_are_the_same(
     bert: str, splits: dict[str, dict[str, Any]], file: Path, tmp_path: Path
 ) -> None:
-    """Without `text` and `text_bert` the words alone will do."""
+    """Where there is no `text_bert` the words are taken, and not the file's ready features."""
     bare = {
-        name: {k: v for k, v in split.items() if k != "text_bert"} for name, split in splits.items()
+        name: {k: v for k, v in split.items() if k != "text_bert"}
+        | {"text": np.zeros((len(split["id"]), 1, 3))}
+        for name, split in splits.items()
     }
     write_mmsa(tmp_path / "words.pkl", bare)
     run = train(tmp_path / "words.pkl", {"text.encoder": bert})
@@ -253,7 +255,18 @@ def test_tokens_of_another_language_model(sim: Path, bert: str) -> None:
         train(sim, {"text.encoder": bert})
 
 
-def test_a_run_without_text_does_not_load_the_encoder(
+@pytest.mark.parametrize("finetune", [False, True])
+def test_an_encoder_for_a_file_without_text_is_refused(
+    finetune: bool, bert: str, splits: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    """Not silently left out."""
+    bare = {n: {k: v for k, v in s.items() if k != "text_bert"} for n, s in splits.items()}
+    write_mmsa(tmp_path / "two.pkl", bare)
+    with pytest.raises(DataError, match=r"two\.pkl: key 'text' or 'text_bert' not found"):
+        train(tmp_path / "two.pkl", {"text.encoder": bert, "text.finetune": finetune})
+
+
+def test_audio_and_vision_need_no_encoder(
     splits: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
     gone = ("text_bert", "raw_text", "regression_labels_T")

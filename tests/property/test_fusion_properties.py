@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from builders import repeatable
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
+from builders import repeatable
 from tricord.nn.fusion import parameter_free_fusion
 from tricord.nn.router import ConsensusRouter, consensus, masked_softmax, pool
 
@@ -124,9 +124,7 @@ def test_an_absent_modality_leaves_the_others_as_if_it_did_not_exist(
     assert not fused[:, ~row].any()
     weights = masked_softmax(logits, row[None])
     torch.testing.assert_close(weights[:, row], torch.softmax(logits[:, row], dim=1))
-    torch.testing.assert_close(
-        consensus(votes, weights), consensus(votes[:, row], weights[:, row])
-    )
+    torch.testing.assert_close(consensus(votes, weights), consensus(votes[:, row], weights[:, row]))
     scaled = without.sum(dim=1) * (k / int(row.sum()))
     torch.testing.assert_close(pool(fused, row[None]), scaled)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from builders import repeatable
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
+from builders import repeatable
 from tricord.nn.ema import momentum_at
 from tricord.nn.losses import modality_supcon, supcon, task_loss
 from tricord.plgm import PseudoLabelBank, refine_labels

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders import NO_DROPOUT, WIDTHS, random_clips, repeatable, small_model, to_batch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
+from builders import NO_DROPOUT, WIDTHS, random_clips, repeatable, small_model, to_batch
 from tricord.models import CMC
 from tricord.types import MODALITIES, Batch, Prediction
 
@@ -138,9 +138,7 @@ def test_permuting_clips_permutes_outputs(
 
 @repeatable
 @given(SEEDS, lengths())
-def test_in_evaluation_a_clip_does_not_see_the_others(
-    seed: int, frames: list[list[int]]
-) -> None:
+def test_in_evaluation_a_clip_does_not_see_the_others(seed: int, frames: list[list[int]]) -> None:
     clips = random_clips(frames, seed)
     model = small_model().eval()
     together, alone = model(to_batch(clips)), [model(to_batch([clip])) for clip in clips]

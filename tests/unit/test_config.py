@@ -58,9 +58,7 @@ def changed(one: Any, other: Any, path: str = "") -> set[str]:
 
 
 @pytest.mark.parametrize(("row", "path", "default", "released"), OPTIONS)
-def test_defaults_and_released_behaviour(
-    row: str, path: str, default: Any, released: Any
-) -> None:
+def test_defaults_and_released_behaviour(row: str, path: str, default: Any, released: Any) -> None:
     assert leaf(presets.ch_sims(), path) == default, row
     assert leaf(presets.ch_sims().released(), path) == released, row
 
@@ -107,8 +105,7 @@ def test_presets_are_the_papers(
     for stage in (config.pretrain, config.finetune):
         assert (stage.epochs, stage.patience, stage.batch_size, stage.lr) == (100, 10, 64, 1e-3)
     momenta = {
-        name: (e.label_momentum.initial, e.label_momentum.decay)
-        + (e.model_momentum.initial, e.model_momentum.decay)
+        name: tuple(v for m in (e.label_momentum, e.model_momentum) for v in (m.initial, m.decay))
         for name, e in config.modalities.items()
     }
     assert momenta == {
@@ -120,7 +117,9 @@ def test_presets_are_the_papers(
 
 
 def test_an_unknown_preset_is_refused_with_the_names_there_are() -> None:
-    with pytest.raises(ConfigError, match="preset 'x' does not exist; there is: ch-sims, ch-sims-v2"):
+    with pytest.raises(
+        ConfigError, match="preset 'x' does not exist; there is: ch-sims, ch-sims-v2"
+    ):
         presets.get("x")
 
 
@@ -253,7 +252,9 @@ def test_json_round_trip(preset: str, released: bool) -> None:
     config = config.released() if released else config
     text = config.model_dump_json()
     assert RunConfig.model_validate_json(text) == config
-    assert RunConfig.model_validate(json.loads(json.dumps(config.model_dump(mode="json")))) == config
+    assert (
+        RunConfig.model_validate(json.loads(json.dumps(config.model_dump(mode="json")))) == config
+    )
     assert list(json.loads(text)["modalities"]) == ["text", "audio", "vision"]
 
 

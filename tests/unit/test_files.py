@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tricord.errors import TricordError
 from tricord.files import write_atomically
 
 
@@ -47,3 +48,14 @@ def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path: Path) -> None:
     write_atomically(path, write)
     assert seen == ["old"]
     assert path.read_text() == "new"
+
+
+def test_a_place_that_cannot_be_written_is_named_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(TricordError, match=r"b\.txt: cannot be written \(") as error:
+        write_atomically(tmp_path / "file" / "b.txt", lambda p: p.write_text("x"))
+    assert "\n" not in str(error.value)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(TricordError, match=r"folder: cannot be written \("):
+        write_atomically(tmp_path / "folder", lambda p: p.write_text("x"))
+    assert {p.name for p in tmp_path.iterdir()} == {"file", "folder"}

@@ -70,7 +70,9 @@ def test_nominal_labels() -> None:
 
 
 def test_a_word_that_is_no_class_is_refused() -> None:
-    with pytest.raises(DataError, match=r"label 'bored' found, expected one of \['angry', 'calm'\]"):
+    with pytest.raises(
+        DataError, match=r"label 'bored' found, expected one of \['angry', 'calm'\]"
+    ):
         nominal(("angry", "calm")).encode(("calm", "bored"))
 
 

@@ -28,8 +28,7 @@ def run(arguments: list[str]) -> int:
         result = app(arguments, prog_name="tricord", standalone_mode=False)
     except KeyboardInterrupt:
         return _say("stopped", EXIT_INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output, head say, has seen enough
-        sys.stderr.close()
+    except SystemExit:  # how typer leaves when the reader of our output, head say, is gone
         return 0
     except Exception as error:
         return _explain(error)

@@ -90,14 +90,15 @@ class Live(Observer):
 
 def describe_epoch(row: Mapping[str, float]) -> str:
     """``loss 3.04 | valid text .84 audio .94 | moved text 12 audio 0``, in under 80 columns."""
-    skip = ("valid_supcon", "valid_loss")
-    valid = [
-        f"{k.removeprefix('valid_')} {v:.3f}"
-        for k, v in row.items()
-        if k.startswith("valid_") and k not in skip
-    ]
+    valid = {k.removeprefix("valid_"): v for k, v in row.items() if k.startswith("valid_")}
+    shown = [n for n in valid if n not in ("supcon", "loss")]
+    if "consensus" in valid:
+        shown = [n for n in ("consensus", "accuracy") if n in valid]
     moved = [str(int(v)) for k, v in row.items() if k.startswith("moved_")]
-    parts = [f"loss {row['train_loss']:.3f}", "valid " + " ".join(valid)]
+    parts = [
+        f"loss {row['train_loss']:.3f}",
+        "valid " + " ".join(f"{n} {valid[n]:.3f}" for n in shown),
+    ]
     if moved:
         parts.append(f"moved {'/'.join(moved)}")
     return " | ".join(parts)

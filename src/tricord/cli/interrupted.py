@@ -16,7 +16,7 @@ def say_what_is_kept(folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        console.print(_kept(folder))
+        console.print(_kept(folder), markup=False, soft_wrap=True)
         raise
 
 

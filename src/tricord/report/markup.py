@@ -50,6 +50,22 @@ def table(head: Sequence[object], rows: Iterable[Sequence[object]], caption: obj
     return join([above, tag("div", content, class_="wide")])
 
 
+def section(title: str, *content: object) -> Html:
+    """A part of the page under its heading."""
+    return tag("section", tag("h2", title), *content)
+
+
+def folded(summary: str, content: Html) -> Html:
+    """Shown when asked for."""
+    return tag("details", tag("summary", summary), content)
+
+
+def charts(drawn: Iterable[Html], legend: str = "") -> Html:
+    """Figures side by side, with what holds for all below them."""
+    below = tag("p", legend, class_="soft") if legend else Html()
+    return join([tag("div", *drawn, class_="charts"), below])
+
+
 def items(points: Iterable[object]) -> Html:
     """A list with bullets."""
     return tag("ul", *(tag("li", point) for point in points))

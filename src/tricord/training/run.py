@@ -91,6 +91,17 @@ class Trained:
         # last: a folder with this file is complete
         write_json(folder / MODEL_FILE, self.about())
 
+    def selected(self) -> dict[str, float]:
+        """The numbers on valid of the epoch of stage 2 that was kept."""
+        rows = self.history["finetune"]
+        if not rows:
+            return {}
+        settings = self.config.finetune
+        criterion = f"valid_{settings.criterion}"
+        row = rows[-1] if settings.select == "last" else min(rows, key=lambda r: r[criterion])
+        kept = {k.removeprefix("valid_"): v for k, v in row.items() if k.startswith("valid_")}
+        return {"epoch": row["epoch"], **kept}
+
     def about(self) -> dict[str, Any]:
         """What the model is: settings, seed, versions, data, sizes."""
         return {
@@ -101,6 +112,7 @@ class Trained:
             "size": self.model.size,
             "versions": dict(self.versions),
             "data": {"fingerprint": self.fingerprint, "simulated": self.simulated},
+            "valid": self.selected(),
             "stage1_epochs": dict(self.pretrained.epochs),
             "labels_moved": dict(self.pretrained.moved),
         }
@@ -281,21 +293,25 @@ def train_one(
     source = TextSource(config.text)
     loaders = Loaders(data, config, source, seed, tick)
     widths = dict(data.widths)
-    if source.encoder is not None and TEXT in widths:
+    if source.encoder is not None:
+        if TEXT not in widths:
+            raise DataError(
+                f"{data.source}: key 'text' or 'text_bert' not found, expected with text.encoder"
+            )
         widths[TEXT] = source.encoder.width
+    loaders.table("train", tokens=config.text.finetune)  # complains before anything is built
     both = config.text.finetune and config.pretrain.labels == "ground_truth"  # fidelity 8
     with torch.random.fork_rng():
         torch.manual_seed(subseed(seed, "weights and dropout"))
         model = CMC.from_config(config, widths)
-        if config.text.finetune:
-            assert config.text.encoder is not None
-            model.language[TEXT] = TextEncoder.from_pretrained(
-                config.text.encoder, download=config.text.download
-            )
+        if both:
+            _add_language(model, config)
         checkpoint = None if folder is None else FolderCheckpoint(folder)
         result, history = _stage1(
             model, loaders, config, folder, checkpoint, observer, pretrained, tokens=both
         )
+        if config.text.finetune and not both:  # stage 1 had frozen features
+            _add_language(model, config)
         start_from(model, result)
         train, valid = loaders.of(config.finetune.batch_size, tokens=config.text.finetune)
         stage = FinetuneStage(
@@ -320,6 +336,13 @@ def train_one(
         trained.save(folder)
         (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
     return trained
+
+
+def _add_language(model: CMC, config: RunConfig) -> None:
+    assert config.text.encoder is not None
+    model.language[TEXT] = TextEncoder.from_pretrained(
+        config.text.encoder, download=config.text.download
+    )
 
 
 def _stage1(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from tricord.config import RunConfig
 from tricord.data.batching import Loader, TensorTable
+from tricord.evaluation.metrics import correct
 from tricord.labels import LabelScheme
 from tricord.models.cmc import CMC
 from tricord.nn.ema import ModelEMA, momentum_at
@@ -21,7 +22,7 @@ from tricord.nn.losses import modality_supcon, task_loss
 from tricord.plgm import PseudoLabelBank
 from tricord.training.loop import EpochReport, Stage, Stateful
 from tricord.training.optim import finetune_optimizer, pretrain_optimizer
-from tricord.types import Batch, Polarity
+from tricord.types import Batch, Polarity, Prediction
 
 State = dict[str, Tensor]
 
@@ -386,13 +387,15 @@ class FinetuneStage(_CmcStage):
 
     def loss(self, batch: Batch) -> Mapping[str, Tensor]:
         """Eq. 15-18, or Eq. 15 and 8 for a single task."""
-        return self._losses(batch, self.train.table, self.targets)
+        return self._losses(batch, self._predict(batch, self.train.table), self.targets)
 
-    def _losses(self, batch: Batch, table: TensorTable, targets: Targets) -> dict[str, Tensor]:
+    def _predict(self, batch: Batch, table: TensorTable) -> Prediction:
         if self._hidden:
-            prediction = self.model.combine(self._hidden[id(table)][batch.index], batch.present)
-        else:
-            prediction = self.model(batch)
+            return self.model.combine(self._hidden[id(table)][batch.index], batch.present)
+        prediction: Prediction = self.model(batch)
+        return prediction
+
+    def _losses(self, batch: Batch, prediction: Prediction, targets: Targets) -> dict[str, Tensor]:
         goal, known = self._multimodal_goal(batch)
         goals, classes, valid = targets.of(batch)
         losses = {"consensus": task_loss(prediction.consensus.unsqueeze(1), goal, known).sum()}
@@ -403,7 +406,19 @@ class FinetuneStage(_CmcStage):
         return {"loss": torch.stack(list(losses.values())).sum(), **losses}
 
     def _evaluate(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
-        return self._losses(batch, self.valid.table, self.valid_targets)
+        prediction = self._predict(batch, self.valid.table)
+        losses = self._losses(batch, prediction, self.valid_targets)
+        return losses | self._accuracy(prediction.consensus, batch.label)
+
+    def _accuracy(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """How many are decided rightly; nothing for scores without a sign."""
+        scheme, known = self.config.labels, labels >= 0
+        if scheme.head == "regression" and scheme.polarity is None:
+            return {}
+        if not bool(known.any()) or not bool(outputs.isfinite().all()):
+            return {"accuracy": outputs.new_tensor(0.0)}
+        right = correct(outputs[known].cpu().numpy(), labels[known].cpu().numpy(), scheme)
+        return {"accuracy": outputs.new_tensor(right.mean())}
 
     def end_epoch(self, epoch: int) -> EpochReport:
         """Keep the best epoch by the consensus' loss on valid, or the last."""

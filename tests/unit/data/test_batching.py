@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from builders import repeatable
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builders import repeatable
 from tricord import presets
 from tricord.data.batching import Loader, TensorTable, row_order
 from tricord.data.schema import FeatureTable, Ragged
@@ -130,9 +130,7 @@ def test_without_sequences_the_rest_stays() -> None:
 
 @repeatable
 @given(st.integers(1, 30), st.integers(1, 12), st.one_of(st.none(), SEEDS), st.integers(0, 9))
-def test_an_epoch_visits_each_row_once(
-    rows: int, size: int, seed: int | None, epoch: int
-) -> None:
+def test_an_epoch_visits_each_row_once(rows: int, size: int, seed: int | None, epoch: int) -> None:
     table = TensorTable(make_table(random_lengths(rows)), SCHEME)
     loader = Loader(table, size, seed=seed)
     batches = [batch.index.tolist() for batch in loader.epoch(epoch)]
@@ -167,5 +165,7 @@ def test_batches_move_between_devices() -> None:
     batch = TensorTable(make_table(random_lengths(3)), SCHEME).fetch(np.array([0]))
     moved = batch.to("meta")
     assert moved.index.device.type == moved.values["audio"].device.type == "meta"
-    assert {moved.labels.device.type, moved.scores.device.type, moved.present.device.type} == {"meta"}
+    assert {moved.labels.device.type, moved.scores.device.type, moved.present.device.type} == {
+        "meta"
+    }
     assert moved.masks["text"].device.type == "meta"

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders import repeatable
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builders import repeatable
 from tricord.data.schema import Dataset, FeatureTable, Ragged
 from tricord.errors import DataError, SealedSplitError
 
@@ -121,7 +121,7 @@ def test_a_data_set_knows_its_splits_and_widths() -> None:
     assert data.widths == {"text": 2}
     assert not data.simulated
     assert make_dataset(simulation={}).simulated
-    with pytest.raises(DataError, match="a.pkl: split 'dev' not found, expected one of"):
+    with pytest.raises(DataError, match=r"a\.pkl: split 'dev' not found, expected one of"):
         data["dev"]
 
 
@@ -141,7 +141,9 @@ def test_a_sealed_split_cannot_be_reached_around_the_seal() -> None:
         _ = [sealed[name] for name in sealed]
 
 
-@pytest.mark.parametrize("part", ["ids", "words", "features", "scores", "tokens", "split", "offsets"])
+@pytest.mark.parametrize(
+    "part", ["ids", "words", "features", "scores", "tokens", "split", "offsets"]
+)
 def test_the_fingerprint_sees_every_change(part: str) -> None:
     table = make_table()
     text = table.sequences["text"]

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_bert import VOCABULARY, WIDTH, make_folder, make_model
 from transformers import BertConfig, BertModel
 
+from tiny_bert import VOCABULARY, WIDTH, make_folder, make_model
 from tricord.errors import ConfigError, ModelError
 from tricord.features.language import TextEncoder, tokenize
 
@@ -122,9 +122,7 @@ def test_a_folder_without_a_tokenizer_is_refused(bert: str, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(("width", "heads"), [(16, 1), (128, 2)])
 @pytest.mark.parametrize("pooler", [True, False])
-def test_from_state_reads_the_sizes_from_the_weights(
-    width: int, heads: int, pooler: bool
-) -> None:
+def test_from_state_reads_the_sizes_from_the_weights(width: int, heads: int, pooler: bool) -> None:
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=VOCABULARY,

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_bert import VOCABULARY, WIDTH, make_model
 
+from tiny_bert import VOCABULARY, WIDTH, make_model
 from tricord.config import TextConfig
 from tricord.data.schema import FeatureTable, Ragged
 from tricord.errors import ConfigError, DataError
@@ -148,7 +148,9 @@ def test_ready_features_need_no_language_model() -> None:
 def test_tokens_without_features_need_a_language_model() -> None:
     empty = Ragged(np.zeros((3, 0), dtype=np.float32), np.array([0, 1, 3]), 2)
     with pytest.raises(ConfigError, match=r"file\.pkl: .* name the language model .*text\.encoder"):
-        TextSource(TextConfig()).features(table(sequences={"text": empty}, tokens=TOKENS), "file.pkl")
+        TextSource(TextConfig()).features(
+            table(sequences={"text": empty}, tokens=TOKENS), "file.pkl"
+        )
 
 
 @pytest.mark.parametrize(("wanted", "raw"), [("auto", False), ("tokens", False), ("raw", True)])
@@ -189,7 +191,7 @@ def test_tokens_of_another_vocabulary_are_refused(bert: str, token: int) -> None
     bad = table(tokens=ragged([[2, 5, 3], [2, token, 3]]))
     with pytest.raises(
         DataError,
-        match=rf"f\.pkl: split 'train', key 'text_bert': token {token} found, .* knows {VOCABULARY}",
+        match=rf"f\.pkl: split 'train', key 'text_bert': token {token} found, .* knows 60",
     ):
         source(bert).tokens(bad, "f.pkl")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from builders import NO_DROPOUT, WIDTHS, random_clips, small_config, small_model, to_batch
 
+from builders import NO_DROPOUT, WIDTHS, random_clips, small_config, small_model, to_batch
 from tricord import presets
 from tricord.config import RunConfig
 from tricord.errors import ConfigError, ModelError
@@ -23,7 +23,9 @@ SIZES = [
 ]
 
 
-@pytest.mark.parametrize(("config", "widths", "size"), SIZES, ids=lambda v: getattr(v, "preset", ""))
+@pytest.mark.parametrize(
+    ("config", "widths", "size"), SIZES, ids=lambda v: getattr(v, "preset", "")
+)
 def test_sizes_are_those_of_the_paper(
     config: RunConfig, widths: tuple[int, ...], size: int
 ) -> None:
@@ -93,7 +95,9 @@ def test_a_modality_without_settings_is_refused() -> None:
 
 def test_any_number_of_classes() -> None:
     labels = {"classes": tuple("abcdefg"), "cuts": (), "low": 0, "high": 6, "polarity": None}
-    config = small_config({f"labels.{k}": v for k, v in labels.items()} | {"supcon.labels": "classes"})
+    config = small_config(
+        {f"labels.{k}": v for k, v in labels.items()} | {"supcon.labels": "classes"}
+    )
     model = CMC.from_config(config, WIDTHS)
     p = model.predict_features({n: torch.randn(2, 3, w) for n, w in WIDTHS.items()})
     assert p.consensus.shape == (2, 7)

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_bert import WIDTH as BERT_WIDTH
-from tiny_bert import make_model
 from torch import Tensor
 
+from tiny_bert import WIDTH as BERT_WIDTH
+from tiny_bert import make_model
 from tricord.errors import ModelError
 from tricord.models import CMC, Unimodal
 
@@ -94,7 +94,9 @@ def test_sizes_are_read_from_the_shapes() -> None:
     assert not model.training
     for part in model.parts.values():
         assert len(part.encoder.layers) == LAYERS
-    count = sum(v.numel() for k, v in cmc_state().items() if "running" not in k and "num_b" not in k)
+    count = sum(
+        v.numel() for k, v in cmc_state().items() if "running" not in k and "num_b" not in k
+    )
     assert model.size == count
 
 
@@ -153,7 +155,13 @@ def test_lengths_have_no_effect() -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["proj1s.3.weight", "norm_x.weight", "temperature", "router.gate.weight", "module.proj_l.weight"],
+    [
+        "proj1s.3.weight",
+        "norm_x.weight",
+        "temperature",
+        "router.gate.weight",
+        "module.proj_l.weight",
+    ],
 )
 def test_unknown_keys_are_refused_by_name(key: str) -> None:
     with pytest.raises(ModelError, match=f"unknown keys {key}"):
@@ -164,7 +172,7 @@ def test_unknown_keys_are_refused_by_name(key: str) -> None:
 def test_a_missing_key_is_named(key: str) -> None:
     state = cmc_state()
     del state[key]
-    last = key.split("layers.")[-1] if key.startswith("encoder") else key.split(".")[-1]
+    last = key.rpartition("layers." if key.startswith("encoder") else ".")[2]
     with pytest.raises(ModelError, match="missing") as caught:
         CMC.from_released(state, heads=2)
     assert last in str(caught.value)
@@ -183,7 +191,9 @@ def test_a_surplus_entry_inside_a_known_module_is_named() -> None:
         CMC.from_released(state, heads=2)
 
 
-@pytest.mark.parametrize(("letter", "width", "norm"), [("l", 5, False), ("a", 3, True), ("v", 4, True)])
+@pytest.mark.parametrize(
+    ("letter", "width", "norm"), [("l", 5, False), ("a", 3, True), ("v", 4, True)]
+)
 def test_unimodal_reads_its_modality_from_the_names(letter: str, width: int, norm: bool) -> None:
     model = Unimodal.from_released(unimodal_state(letter), heads=2)
     assert model.encoder.proj.in_channels == width
@@ -252,7 +262,8 @@ def test_unimodal_is_the_part_of_the_whole() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_unimodal_from_numpy_keeps_the_dtype(dtype: torch.dtype) -> None:
     state = {
-        k: (v.to(dtype) if v.is_floating_point() else v).numpy() for k, v in unimodal_state().items()
+        k: (v.to(dtype) if v.is_floating_point() else v).numpy()
+        for k, v in unimodal_state().items()
     }
     model = Unimodal.from_released(state, heads=2)
     assert model.predict_features(rows(2, 4, 3, seed=0).to(dtype)).logits.dtype == dtype
@@ -270,7 +281,7 @@ def test_unimodal_names_a_missing_key(key: str) -> None:
     del state[key]
     with pytest.raises(ModelError, match="missing") as caught:
         Unimodal.from_released(state, heads=2)
-    assert key.split(".")[-1] in str(caught.value)
+    assert key.rpartition(".")[2] in str(caught.value)
 
 
 def test_unimodal_refuses_two_modalities() -> None:

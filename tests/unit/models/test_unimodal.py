@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from builders import random_clips, small_model, to_batch
 
 BATCH = to_batch(random_clips([[3, 4, 2], [1, 2, 5]]), extra=2, filler=7.0)

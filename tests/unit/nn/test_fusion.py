@@ -42,5 +42,5 @@ def test_without_any_modality_all_is_zero() -> None:
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, math.nan])
 def test_a_temperature_that_is_not_above_zero_is_refused(temperature: float) -> None:
-    with pytest.raises(ValueError, match="temperature: .* found, a number above 0 expected"):
+    with pytest.raises(ValueError, match=r"temperature: .* found, a number above 0 expected"):
         parameter_free_fusion(H, temperature)

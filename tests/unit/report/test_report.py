@@ -16,6 +16,7 @@ import tricord
 from tricord.api import Run
 from tricord.config import Momentum
 from tricord.data.schema import Dataset, FeatureTable, Ragged
+from tricord.evaluation.statistics import Interval
 from tricord.inference.predictor import Predictions, softmax
 from tricord.labels import nominal
 from tricord.report import figures, write_report
@@ -197,6 +198,7 @@ def test_clips_are_the_furthest_apart_with_their_outcome(simulated: Run, page: s
             assert f"{softmax(found.votes[row, k]).max():.2f}{found.weights[row, k]:.3f}" in case
 
 
+@pytest.mark.usefixtures("plain")
 def test_simulated_banner_and_title_exactly_when_simulated(
     page: str, real: Run, tmp_path: Path
 ) -> None:
@@ -234,6 +236,7 @@ def test_hostile_ids_and_words_are_shown_as_text(real: Run, tmp_path: Path) -> N
     assert "this is not the data that the model was trained on" in found.text
 
 
+@pytest.mark.usefixtures("plain")
 def test_hostile_class_and_model_names(tmp_path: Path) -> None:
     scheme = nominal((NASTY, "<b>calm", "happy"))
     names = np.array(scheme.classes, dtype=object)
@@ -254,6 +257,14 @@ def test_hostile_class_and_model_names(tmp_path: Path) -> None:
     assert "the most probable class is the true one" in found.text
 
 
+def test_hostile_model_name_is_drawn_as_text() -> None:
+    interval = Interval(0.5, 0.4, 0.6, 0.95, "by hand", 10)
+    drawn = Page(figures.forest([(NASTY, interval)], "D_test", (0.3, 0.7), frozenset({NASTY}), {}))
+    assert NASTY[:20] in drawn.text
+    assert "script" not in drawn.tags
+
+
+@pytest.mark.usefixtures("plain")
 def test_regression_head_shows_scores(tmp_path: Path) -> None:
     run = train(dataset(), **{"labels.head": "regression", "pretrain.labels": "multimodal"})
     html = report(run, tmp_path / "report.html")
@@ -348,18 +359,26 @@ def test_epochs_to_move_is_the_first_below_one_half() -> None:
     assert epochs_to_move(Momentum(initial=1.0, decay=0.0), "closed") is None
 
 
-def test_movements_count_what_left_and_whether_it_went_to_the_truth(real: Run) -> None:
-    assert real.data is not None
-    train_split = real.data["train"]
+@pytest.fixture
+def moved(real: Run) -> Run:
+    """With the labels of audio all at the truth."""
     trained = real.trained[0]
-    start = trained.config.labels.to_class(train_split.scores[:, 0])
-    own = trained.config.labels.to_class(train_split.scores[:, 2])
+    own = trained.config.labels.to_class(real.dataset()["train"].scores[:, 2])
     labels = trained.pretrained.labels.clone()
-    audio = labels.new_zeros(labels[:, 1].shape)
-    audio[np.arange(len(own)), own] = 1.0
-    labels[:, 1] = audio
-    moved = replace(trained, pretrained=replace(trained.pretrained, labels=labels))
-    text, found, _ = movements(moved, train_split)
+    labels[:, 1] = 0.0
+    labels[np.arange(len(own)), 1, own] = 1.0
+    history = {
+        **trained.history,
+        "pretrain": [{**row, "moved_audio": 1.0} for row in trained.history["pretrain"]],
+    }
+    pretrained = replace(trained.pretrained, labels=labels)
+    return replace(real, trained=[replace(trained, pretrained=pretrained, history=history)])
+
+
+def test_movements_count_what_left_and_whether_it_went_to_the_truth(moved: Run) -> None:
+    train_split, scheme = moved.dataset()["train"], moved.trained[0].config.labels
+    start, _, own, _ = scheme.to_class(train_split.scores).T
+    text, found, _ = movements(moved.trained[0], train_split)
     assert (text.moved, text.least > 0.5) == (0, True)
     assert (found.modality, found.clips, found.moved) == ("audio", 18, int((own != start).sum()))
     assert found.moves.sum(axis=1).tolist() == np.bincount(start, minlength=3).tolist()
@@ -369,6 +388,15 @@ def test_movements_count_what_left_and_whether_it_went_to_the_truth(real: Run) -
     assert agreement.before == pytest.approx((own == start).mean())
     assert found.agreement["inconsistent"].clips < agreement.clips
     assert found.agreement["inconsistent"].before < agreement.before
+
+
+@pytest.mark.usefixtures("plain")
+def test_labels_that_moved_are_shown(moved: Run, tmp_path: Path) -> None:
+    found = movements(moved.trained[0], moved.dataset()["train"])[1]
+    text = Page(report(moved, tmp_path / "report.html")).text
+    assert f"audio: {found.moved} of 18 labels moved ({found.moved / 0.18:.1f} %)." in text
+    assert "Labels moved" in text
+    assert f"audioall (18){100 * found.agreement['all'].before:.1f}100.0" in text
 
 
 def predictions(votes: Any, weights: Any = None, present: Any = None) -> Predictions:

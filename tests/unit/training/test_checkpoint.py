@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import torch
-from builders import repeatable
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
+from builders import repeatable
 from tricord.errors import ModelError
 from tricord.training.checkpoint import (
     generators,
@@ -152,7 +152,16 @@ def test_missing_and_foreign_files_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "outline",
-    [None, "", "{", '{"tensor": "1"}', '{"a": 1}', '{"dict": 5}', '{"list": 5}', '{"dict": [[{}, 1]]}'],
+    [
+        None,
+        "",
+        "{",
+        '{"tensor": "1"}',
+        '{"a": 1}',
+        '{"dict": 5}',
+        '{"list": 5}',
+        '{"dict": [[{}, 1]]}',
+    ],
 )
 def test_an_outline_that_makes_no_sense_is_refused(tmp_path: Path, outline: str | None) -> None:
     metadata = None if outline is None else {"tree": outline}

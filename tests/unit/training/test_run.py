@@ -20,7 +20,7 @@ from tricord.data.schema import Dataset, FeatureTable
 from tricord.errors import ConfigError, DataError, ModelError, SealedSplitError, TricordError
 from tricord.inference.predictor import predict
 from tricord.training import run as runs
-from tricord.training.checkpoint import load_tree, read_json, save_tree, write_json
+from tricord.training.checkpoint import load_tree
 from tricord.training.loop import Observer, Progress, Stage
 from tricord.training.run import (
     CHECKPOINT_FILE,
@@ -330,9 +330,7 @@ def test_stage_1_of_another_network_or_loss_is_refused(
 
 
 def test_stage_1_of_other_data_is_refused(whole: Trained) -> None:
-    with pytest.raises(
-        ConfigError, match="from a model trained on the same data"
-    ):
+    with pytest.raises(ConfigError, match="from a model trained on the same data"):
         train(tiny_data.dataset(seed=7), pretrained=whole)
 
 
@@ -421,48 +419,6 @@ def test_a_description_that_is_a_list_is_refused(whole: Trained, tmp_path: Path)
     (tmp_path / MODEL_FILE).write_text("[1, 2]")
     with pytest.raises(ModelError, match=r"model\.json"):
         load_trained(tmp_path)
-
-
-# ------------------------------------------------------------------------------- trees and JSON
-
-
-TREE = {
-    "tensors": [torch.arange(6).view(2, 3), torch.tensor(True), torch.zeros(0, 4)],
-    "values": {"a": None, "b": 1.5, "c": [True, "x", 2**70], 3: "an integer for a key"},
-    "strided": torch.arange(12.0).view(3, 4).T,
-    "double": torch.tensor(1 / 3, dtype=torch.float64),
-}
-
-
-def test_trees_come_back_as_they_were(tmp_path: Path) -> None:
-    save_tree(tmp_path / "deep" / "tree", TREE)
-    back = load_tree(tmp_path / "deep" / "tree")
-    tiny_data.assert_same_state(back, TREE)
-    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["tree"]
-
-
-def test_shared_memory_is_saved_twice(tmp_path: Path) -> None:
-    """safetensors refuses tensors that share memory; a model with tied weights has them."""
-    weights = torch.arange(4.0)
-    save_tree(tmp_path / "tree", {"a": weights, "b": weights, "c": weights[:2]})
-    back = load_tree(tmp_path / "tree")
-    assert back["b"].tolist() == [0, 1, 2, 3]
-    assert back["c"].tolist() == [0, 1]
-
-
-def test_what_cannot_be_saved_is_refused_and_leaves_the_old_file(tmp_path: Path) -> None:
-    save_tree(tmp_path / "tree", {"a": 1})
-    with pytest.raises(TypeError, match="set cannot be saved"):
-        save_tree(tmp_path / "tree", {"a": {1, 2}})
-    assert load_tree(tmp_path / "tree") == {"a": 1}
-
-
-def test_json_with_nan_is_refused_and_leaves_the_old_file(tmp_path: Path) -> None:
-    write_json(tmp_path / "a.json", {"ä": [1, 2.5, None]})
-    with pytest.raises(ValueError, match="Out of range float"):
-        write_json(tmp_path / "a.json", float("nan"))
-    assert read_json(tmp_path / "a.json") == {"ä": [1, 2.5, None]}
-    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_unimodal_labels_are_needed_for_cmc_gt() -> None:
