@@ -31,9 +31,11 @@ from tricord.features.text import TextSource
 from tricord.models.cmc import CMC
 from tricord.plgm import refine_labels
 from tricord.training.checkpoint import write_json
+from tricord.training.finetune import FinetuneStage
 from tricord.training.loop import Stage
-from tricord.training.run import Loaders, versions
-from tricord.training.stages import FinetuneStage, PretrainStage
+from tricord.training.pretrain import PretrainStage
+from tricord.training.run import Loaders
+from tricord.training.trained import versions
 
 RESULT = Path(__file__).parent.parent / "bench" / "results" / "foundation.json"
 STEPS, WARM_UP, CLIPS = 6, 2, 512

@@ -1,7 +1,8 @@
 """Render the results in README.md from the JSON files in docs/results.
 
-Two kinds of file are known: a table (`tricord.evaluation.table.Evaluation.to_json`) and a
-comparison over data sets (`tricord.experiments.demo.compare_over_seeds`). The text between the
+Three kinds of file are known: a table (`tricord.evaluation.table.Evaluation.to_json`), a comparison
+over data sets (`tricord.experiments.demo.compare_over_seeds`), and options
+(`scripts/measure_options.py`). The text between the
 markers is a function of the files alone.
 
     python scripts/make_docs.py
@@ -47,7 +48,11 @@ def _result(name: str, content: Mapping[str, Any]) -> str:
         return _evaluation(name, content)
     if isinstance(rows, Mapping) and "data_fingerprints" in content:
         return _over_data_sets(name, content)
-    raise ValueError(f"docs/results/{name}: neither a table nor a comparison over data sets")
+    if content.get("kind") == "options":
+        return _options(name, content)
+    raise ValueError(
+        f"docs/results/{name}: neither a table, nor a comparison over data sets, nor options"
+    )
 
 
 def _evaluation(name: str, content: Mapping[str, Any]) -> str:
@@ -104,6 +109,26 @@ def _compared(cell: Mapping[str, Any]) -> str:
         return mean
     low, high = _signed(cell["low"]), _signed(cell["high"])
     return f"{mean}; {_signed(cell['cmc_minus_this'])} ({low} to {high}), p {_p(cell['p'])}"
+
+
+def _options(name: str, content: Mapping[str, Any]) -> str:
+    caption = (
+        f"{_simulated(content)}[`{name}`](docs/results/{name}): what an option changes in "
+        f"accuracy on {content['split']}, in points against the default with its 95 % t "
+        f"interval and p value over {len(content['seeds'])} data sets (not corrected for their number)."
+    )
+    rows = []
+    for option, cells in content["options"].items():
+        row = [f"`{option}`"]
+        for cell in cells.values():
+            text = _percent(cell["mean"])
+            if "difference" in cell:
+                low, high = _signed(cell["difference_low"]), _signed(cell["difference_high"])
+                text += f"; {_signed(cell['difference'])} ({low} to {high}), p {_p(cell['p'])}"
+            row.append(text)
+        rows.append(row)
+    subsets = ["all", *list(next(iter(content["options"].values())))[1:]]
+    return f"{caption}\n\n{_table(['', *subsets], rows)}"
 
 
 def _named(name: str, note: str) -> str:

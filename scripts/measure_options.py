@@ -24,7 +24,7 @@ from tricord.api import train
 from tricord.evaluation.statistics import mean_t_interval, over_datasets
 from tricord.experiments.demo import LENGTH_SCALE, SETTINGS, make_data
 from tricord.training.checkpoint import write_json
-from tricord.training.run import versions
+from tricord.training.trained import versions
 from tricord.types import Subset
 
 RESULT = Path(__file__).parent.parent / "docs" / "results" / "options.json"
@@ -39,8 +39,6 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     },
     "model.padding=ignored": {"model.padding": "ignored"},
     "pretrain.ema_buffers=false": {"pretrain.ema_buffers": False},
-    "pretrain.schedule=recursive": {"pretrain.schedule": "recursive"},
-    "model.attention_dropout=0.1": {"model.attention_dropout": 0.1},
 }
 
 

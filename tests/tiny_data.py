@@ -11,7 +11,7 @@ import torch
 from tricord import presets
 from tricord.config import RunConfig
 from tricord.data.schema import Dataset, FeatureTable, Ragged
-from tricord.training.run import Trained
+from tricord.training.trained import Trained
 
 WIDTHS = {"text": 5, "audio": 3, "vision": 4}
 SETTINGS: dict[str, Any] = {

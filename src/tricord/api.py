@@ -23,7 +23,13 @@ from tricord.models.cmc import CMC
 from tricord.models.variants import configure
 from tricord.training.checkpoint import read_json, write_json
 from tricord.training.loop import Observer
-from tricord.training.run import MODEL_FILE, Trained, load_trained, train_one, versions
+from tricord.training.run import train_one
+from tricord.training.trained import (
+    MODEL_FILE,
+    Trained,
+    load_trained,
+    versions,
+)
 
 RUN_FILE = "run.json"
 PARTS = ("model", "seeds", "config", "data")  # of its content: what makes a run another run

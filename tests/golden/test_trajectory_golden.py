@@ -25,8 +25,10 @@ from tricord.evaluation.metrics import classification_metrics
 from tricord.models.cmc import CMC
 from tricord.models.released import cmc_state, load, unimodal_state
 from tricord.models.unimodal import Unimodal
+from tricord.training.finetune import FinetuneStage
 from tricord.training.loop import Observer, Progress, Stage, fit
-from tricord.training.stages import FinetuneStage, PretrainStage, clone_state
+from tricord.training.pretrain import PretrainStage
+from tricord.training.stages import clone_state
 from tricord.types import MODALITIES, Batch
 
 FILES = sorted(SHARED.glob("golden/cmc/training_trajectory_*.npz"))

@@ -18,7 +18,7 @@ from tricord.api import Run
 from tricord.data.mmsa import write_mmsa
 from tricord.errors import ConfigError, DataError
 from tricord.training.loop import Observer, Progress, Stage
-from tricord.training.stages import PretrainStage
+from tricord.training.pretrain import PretrainStage
 
 QUICK = {
     **tiny_data.SETTINGS,

@@ -18,8 +18,10 @@ from tricord.data.batching import TensorTable
 from tricord.data.schema import Dataset
 from tricord.errors import ConfigError, DataError
 from tricord.models.variants import VARIANTS, configure
+from tricord.training.finetune import FinetuneStage
 from tricord.training.loop import Observer, Progress, Stage
-from tricord.training.stages import FinetuneStage, PretrainStage, clone_state
+from tricord.training.pretrain import PretrainStage
+from tricord.training.stages import clone_state
 
 NAMES = ("text", "audio", "vision")
 QUICK = {
@@ -47,12 +49,19 @@ class Watch(Observer):
             self.losses = {k for k in progress.history[-1] if k.startswith("train_")}
 
 
+_DONE: dict[str, tuple[Run, Watch]] = {}
+
+
 def train(
     data: Dataset, model: str, settings: Mapping[str, Any] | None = None
 ) -> tuple[Run, Watch]:
-    watch = Watch()
-    settings = {**QUICK, **(settings or {})}
-    return tricord.train(data, "tiny", model, settings=settings, observer=watch), watch
+    """Trained once for all tests; they only look at the result."""
+    key = f"{model} {settings} {data.source}"
+    if key not in _DONE:
+        watch, settings = Watch(), {**QUICK, **(settings or {})}
+        run = tricord.train(data, "tiny", model, settings=settings, observer=watch)
+        _DONE[key] = run, watch
+    return _DONE[key]
 
 
 @pytest.mark.parametrize("model", VARIANTS)

@@ -16,7 +16,7 @@ from tricord.evaluation.metrics import correct, metrics, truth_two_way
 from tricord.evaluation.statistics import Interval, cluster_bootstrap, spread
 from tricord.inference.predictor import Predictions, predict
 from tricord.labels import LabelScheme
-from tricord.training.run import Trained
+from tricord.training.trained import Trained
 from tricord.types import Subset
 
 Array = NDArray[np.float64]

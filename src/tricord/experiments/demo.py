@@ -15,7 +15,7 @@ from tricord.data.simulate import simulate
 from tricord.evaluation.statistics import mean_t_interval, over_datasets
 from tricord.evaluation.table import Evaluation, evaluate
 from tricord.training.loop import Observer
-from tricord.training.run import versions
+from tricord.training.trained import versions
 from tricord.types import Subset
 
 LENGTH_SCALE = 0.1

@@ -16,7 +16,8 @@ from tricord.errors import ModelError
 from tricord.features.text import Tick
 from tricord.labels import LabelScheme
 from tricord.models.cmc import CMC
-from tricord.training.run import TEXT, Trained, model_inputs
+from tricord.training.run import model_inputs
+from tricord.training.trained import TEXT, Trained
 
 BATCH_SIZE = 256
 Array = NDArray[np.float64]

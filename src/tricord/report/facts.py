@@ -19,7 +19,7 @@ from tricord.evaluation.statistics import Interval, cluster_bootstrap, paired_cl
 from tricord.inference.predictor import Predictions, softmax
 from tricord.labels import LabelScheme
 from tricord.nn.ema import momentum_at
-from tricord.training.run import Trained
+from tricord.training.trained import Trained
 from tricord.types import Subset
 
 Array = NDArray[np.float64]

@@ -14,7 +14,7 @@ from tricord.report import clips, conclusions, labels, table, training, weights
 from tricord.report.markup import Html, folded, items, join, tag
 from tricord.report.subject import Subject
 from tricord.report.words import counted
-from tricord.training.run import Trained
+from tricord.training.trained import Trained
 
 _SECTIONS = (table, training, labels, weights, clips, conclusions)
 

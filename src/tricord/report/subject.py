@@ -13,7 +13,7 @@ from tricord.data.schema import Dataset, FeatureTable
 from tricord.evaluation.table import Evaluation
 from tricord.inference.predictor import Predictions, predict
 from tricord.labels import LabelScheme
-from tricord.training.run import Trained
+from tricord.training.trained import Trained
 
 
 @dataclass(frozen=True)

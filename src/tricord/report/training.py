@@ -9,7 +9,7 @@ import numpy as np
 from tricord.report import figures
 from tricord.report.markup import Html, charts, section, tag
 from tricord.report.subject import Subject
-from tricord.training.run import Trained
+from tricord.training.trained import Trained
 
 _TOWARDS = {
     "pseudo": "the pseudo labels",

@@ -20,7 +20,8 @@ from tricord.evaluation import table as tables
 from tricord.evaluation.table import MAJORITY, MEAN_OF_STAGE1, ORACLE, Evaluation, bayes_limits
 from tricord.inference.predictor import predict
 from tricord.labels import LabelScheme, nominal, sentiment
-from tricord.training.run import Trained, train_one
+from tricord.training.run import train_one
+from tricord.training.trained import Trained
 from tricord.types import Polarity, Subset
 
 SIMS, CMU = sentiment(Polarity.NON_POSITIVE, 1.0), sentiment(Polarity.NON_NEGATIVE, 3.0)

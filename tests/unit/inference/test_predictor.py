@@ -16,7 +16,8 @@ from tricord.errors import ModelError
 from tricord.inference import predictor
 from tricord.inference.predictor import Predictions, check_widths, predict, softmax
 from tricord.labels import LabelScheme, sentiment
-from tricord.training.run import Trained, train_one
+from tricord.training.run import train_one
+from tricord.training.trained import Trained
 from tricord.types import Polarity
 
 SCHEME = sentiment(Polarity.NON_POSITIVE, 1.0)
@@ -193,7 +194,7 @@ def test_softmax_does_not_overflow() -> None:
     np.testing.assert_allclose(found, [[1, 0], [0.5, 0.5], [0.25, 0.75]])
 
 
-# --------------------------------------------------------------------------------- what does not fit
+# --- what does not fit
 
 
 @pytest.mark.parametrize("modality", ["text", "audio", "vision"])

@@ -54,6 +54,20 @@ def test_the_two_forms_differ_and_agree_with_one_positive() -> None:
     )
 
 
+def test_released_arithmetic_subtracts_the_self_term_in_float32() -> None:
+    torch.manual_seed(0)
+    features = torch.nn.functional.normalize(torch.randn(24, 8), dim=1)
+    labels = torch.arange(24) % 2
+    ratio = torch.exp((features @ features.T) / 0.07)
+    positives = (labels[:, None] == labels) & ~torch.eye(24, dtype=torch.bool)
+    literal = -torch.log((ratio * positives).sum(dim=1) / (ratio.sum(dim=1) - ratio.diagonal()))
+    found = supcon(features, labels, reduction="none", arithmetic="released")
+    assert torch.equal(found, literal)
+    stable = supcon(features, labels, reduction="none")
+    exact = supcon(features.double(), labels, reduction="none")
+    assert (stable - exact).abs().max() < 1e-5 < (found - exact).abs().max()
+
+
 @pytest.mark.parametrize("size", [0, 1, 3])
 @pytest.mark.parametrize("arithmetic", ["stable", "released"])
 def test_without_positives_supcon_is_zero(size: int, arithmetic: str) -> None:

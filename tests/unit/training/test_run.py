@@ -21,8 +21,12 @@ from tricord.errors import ConfigError, DataError, ModelError, SealedSplitError,
 from tricord.inference.predictor import predict
 from tricord.training import run as runs
 from tricord.training.checkpoint import load_tree
+from tricord.training.finetune import FinetuneStage
 from tricord.training.loop import Observer, Progress, Stage
-from tricord.training.run import (
+from tricord.training.pretrain import PretrainStage
+from tricord.training.run import subseed, train_one
+from tricord.training.stages import clone_state
+from tricord.training.trained import (
     CHECKPOINT_FILE,
     HISTORY_FILE,
     MODEL_FILE,
@@ -30,12 +34,16 @@ from tricord.training.run import (
     WEIGHTS_FILE,
     Trained,
     load_trained,
-    subseed,
-    train_one,
 )
-from tricord.training.stages import FinetuneStage, PretrainStage, clone_state
 
-SETTINGS = {**tiny_data.MOVING, "pretrain.epochs": 4}
+SETTINGS = {
+    **tiny_data.MOVING,
+    "pretrain.epochs": 4,
+    "pretrain.lr": 0.1,
+    # so that labels and EMA models are more than the last step's
+    "modalities.label_momentum": {"initial": 0.1, "decay": 0.1},
+    "modalities.model_momentum": {"initial": 0.5, "decay": 0.5},
+}
 
 
 def train(
@@ -105,6 +113,7 @@ def test_evaluating_in_between_changes_nothing(whole: Trained) -> None:
 
 
 def test_global_generators_are_left_as_they_were() -> None:
+    torch.manual_seed(99)  # nowhere that training itself would end
     before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
     train()
     assert torch.equal(torch.get_rng_state(), before[0])

@@ -19,11 +19,11 @@ from tricord.data.schema import FeatureTable, Ragged
 from tricord.labels import LabelScheme, nominal, sentiment
 from tricord.models.cmc import CMC
 from tricord.training.checkpoint import load_tree, save_tree
+from tricord.training.finetune import FinetuneStage
 from tricord.training.loop import Observer, Progress, Stage, fit
+from tricord.training.pretrain import PretrainStage
 from tricord.training.stages import (
     Best,
-    FinetuneStage,
-    PretrainStage,
     Targets,
     clone_state,
     evaluation_mode,

@@ -1,0 +1,136 @@
+"""Stage 2 of CMC, multimodal finetuning (section III-B-2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from tricord.config import RunConfig
+from tricord.data.batching import Loader, TensorTable
+from tricord.evaluation.metrics import correct
+from tricord.models.cmc import CMC
+from tricord.nn.losses import task_loss
+from tricord.training.loop import EpochReport, Stateful
+from tricord.training.optim import finetune_optimizer
+from tricord.training.stages import (
+    Best,
+    CmcStage,
+    Targets,
+    clone_state,
+    evaluation_mode,
+)
+from tricord.types import Batch, Prediction
+
+
+class FinetuneStage(CmcStage):
+    """Stage 2 (Eq. 10-18): the whole model, or MCR alone, on kept labels."""
+
+    name = "finetune"
+
+    def __init__(
+        self,
+        model: CMC,
+        train: Loader,
+        valid: Loader,
+        config: RunConfig,
+        *,
+        labels: Tensor | None = None,
+        valid_labels: Tensor | None = None,
+    ) -> None:
+        """labels, valid_labels: soft labels (N, K, c) of stage 1; None starts from the data's."""
+        super().__init__(model, train, valid, config)
+        settings = config.finetune
+        self.epochs = settings.epochs
+        self.patience = None if settings.select == "last" else settings.patience
+        self.accumulate = settings.accumulate
+        self.optimizers = [finetune_optimizer(model, config)]
+        self.targets = Targets(train.table, config, labels)
+        self.valid_targets = Targets(valid.table, config, valid_labels)
+        self.best = Best()
+        self._hidden: dict[int, Tensor] = {}
+        if settings.train == "router_only":
+            self._keep_hidden()
+
+    def _keep_hidden(self) -> None:
+        """Frozen encoders give the same h every epoch: compute it once, without dropout."""
+        for parameter in self.model.parameters():
+            parameter.requires_grad_(False)
+        assert self.model.router is not None
+        self.model.router.requires_grad_(True)
+        kept = []
+        with torch.no_grad(), evaluation_mode(self.model):
+            for loader in (self.train, self.valid):
+                h = torch.cat([self.model.encode(b) for b in loader.in_order().epoch()])
+                bare = Loader(
+                    loader.table.without_sequences(),
+                    loader.batch_size,
+                    loader.seed,
+                    loader.rank,
+                    loader.world,
+                )
+                self._hidden[id(bare.table)] = h
+                kept.append(bare)
+        self.train, self.valid = kept
+
+    def members(self) -> Mapping[str, Stateful]:
+        """The model and what was best so far; labels do not change."""
+        return {"model": self.model, "best": self.best}
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Training mode; frozen parts stay in evaluation mode."""
+        self.model.train(self.config.finetune.train == "all")
+
+    def loss(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Eq. 15-18, or Eq. 15 and 8 for a single task."""
+        return self._losses(batch, self._predict(batch, self.train.table), self.targets)
+
+    def _predict(self, batch: Batch, table: TensorTable) -> Prediction:
+        if self._hidden:
+            return self.model.combine(self._hidden[id(table)][batch.index], batch.present)
+        prediction: Prediction = self.model(batch)
+        return prediction
+
+    def _losses(self, batch: Batch, prediction: Prediction, targets: Targets) -> dict[str, Tensor]:
+        goal, known = self._multimodal_goal(batch)
+        goals, classes, valid = targets.of(batch)
+        losses = {"consensus": task_loss(prediction.consensus.unsqueeze(1), goal, known).sum()}
+        if self.config.finetune.tasks == "multi":
+            tasks = task_loss(prediction.votes, goals, valid)
+            losses |= dict(zip(self.model.modalities, tasks, strict=True))
+        losses["supcon"] = self._supcon(prediction.h, classes, valid)
+        return {"loss": torch.stack(list(losses.values())).sum(), **losses}
+
+    def _evaluate(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
+        prediction = self._predict(batch, self.valid.table)
+        losses = self._losses(batch, prediction, self.valid_targets)
+        return losses | self._accuracy(prediction.consensus, batch.label)
+
+    def _accuracy(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """How many are decided rightly; nothing for scores without a sign."""
+        scheme, known = self.config.labels, labels >= 0
+        if scheme.head == "regression" and scheme.polarity is None:
+            return {}
+        if not bool(known.any()) or not bool(outputs.isfinite().all()):
+            return {"accuracy": outputs.new_tensor(0.0)}
+        right = correct(outputs[known].cpu().numpy(), labels[known].cpu().numpy(), scheme)
+        return {"accuracy": outputs.new_tensor(right.mean())}
+
+    def end_epoch(self, epoch: int) -> EpochReport:
+        """Keep the best epoch by the consensus' loss on valid, or the last."""
+        means = {k: float(v) for k, v in self._valid_means(epoch).items()}
+        settings = self.config.finetune
+        value = means["loss" if settings.criterion == "loss" else "consensus"]
+        improved = self.best.improves(value, epoch)
+        if settings.select == "last":
+            improved, self.best.epoch = True, epoch
+        elif improved:
+            self.best.states = {"model": clone_state(self.model)}
+        return EpochReport({f"valid_{name}": v for name, v in means.items()}, improved)
+
+    def finish(self) -> None:
+        """Restore the best epoch."""
+        if states := self.best.states:
+            self.model.load_state_dict(states["model"])
+        self.model.requires_grad_(True).eval()

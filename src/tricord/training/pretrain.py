@@ -1,0 +1,200 @@
+"""Stage 1 of CMC, unimodal pretraining (section III-B-1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from tricord.config import RunConfig
+from tricord.data.batching import Loader
+from tricord.models.cmc import CMC
+from tricord.nn.ema import ModelEMA, momentum_at
+from tricord.nn.losses import task_loss
+from tricord.training.loop import EpochReport, Stateful
+from tricord.training.optim import pretrain_optimizer
+from tricord.training.stages import (
+    Best,
+    CmcStage,
+    State,
+    Targets,
+    clone_state,
+    evaluation_mode,
+)
+from tricord.types import Batch
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """What stage 1 hands over.
+
+    unimodal: modality -> state of the EMA model at that modality's best epoch.
+    online: the same epoch's state of the trained model itself.
+    labels, valid_labels: soft labels (N, K, c) of the last epoch in which a modality improved.
+    epochs: modality -> best epoch. moved: modality -> labels of train that moved.
+    language: state of the language model at text's best epoch, where stage 1 trains it.
+    """
+
+    unimodal: Mapping[str, State]
+    online: Mapping[str, State]
+    labels: Tensor
+    valid_labels: Tensor
+    epochs: Mapping[str, int]
+    moved: Mapping[str, int]
+    language: State = field(default_factory=dict)
+
+
+class PretrainStage(CmcStage):
+    """Stage 1 (Eq. 5-9, 19-30): unimodal models on pseudo labels, with EMA copies."""
+
+    name = "pretrain"
+
+    def __init__(self, model: CMC, train: Loader, valid: Loader, config: RunConfig) -> None:
+        super().__init__(model, train, valid, config)
+        settings = config.pretrain
+        self.epochs = settings.epochs
+        self.patience = None if settings.select == "last" else settings.patience
+        self.accumulate = settings.accumulate
+        self.optimizers = [pretrain_optimizer(model, config)]
+        self.targets = Targets(train.table, config)
+        self.valid_targets = Targets(valid.table, config)
+        self.ema = {
+            name: ModelEMA(module, buffers=settings.ema_buffers)
+            for name, module in model.parts.items()
+        }
+        shadow = model.with_unimodal({name: ema.model for name, ema in self.ema.items()})
+        self.shadow = shadow.eval()
+        self.best = {name: Best() for name in model.modalities}
+        self.kept_labels = Best()
+        self._moving = settings.labels == "pseudo"
+
+    def members(self) -> Mapping[str, Stateful]:
+        """Models, EMA models, label banks and what was best so far."""
+        return {
+            "model": self.model,
+            "train_labels": self.targets.bank,
+            "valid_labels": self.valid_targets.bank,
+            "kept_labels": self.kept_labels,
+            **{f"ema_{name}": ema.model for name, ema in self.ema.items()},
+            **{f"best_{name}": best for name, best in self.best.items()},
+        }
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Eq. 30: this epoch's momenta."""
+        super().begin_epoch(epoch)
+        schedule = self.config.pretrain.schedule
+        parts = {n: self.config.modalities[n] for n in self.model.modalities}
+        self._label_momentum = torch.tensor(
+            [
+                momentum_at(m.label_momentum.initial, m.label_momentum.decay, epoch, schedule)
+                for m in parts.values()
+            ],
+            dtype=torch.float64,
+        )
+        self._model_momentum = {
+            n: momentum_at(m.model_momentum.initial, m.model_momentum.decay, epoch, schedule)
+            for n, m in parts.items()
+        }
+
+    def loss(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Eq. 7-9, with the labels as they are before this step."""
+        h = self.model.encode(batch)
+        self._logits = self.model.vote(h)
+        goals, classes, valid = self.targets.of(batch)
+        tasks = task_loss(self._logits, goals, valid)
+        contrast = self._supcon(h, classes, valid)
+        return {
+            "loss": tasks.sum() + contrast,
+            **dict(zip(self.model.modalities, tasks, strict=True)),
+            "supcon": contrast,
+        }
+
+    def step(self, batch: Batch) -> Mapping[str, Tensor]:
+        """The step, then PLGM on the logits of the same forward pass."""
+        losses = super().step(batch)
+        if self._moving:
+            self._move(self.targets, batch, self._logits)
+        return losses
+
+    def _move(self, targets: Targets, batch: Batch, logits: Tensor) -> None:
+        targets.bank.update(batch.index, logits.detach(), self._label_momentum, batch.present)
+
+    def after_update(self) -> None:
+        """Eq. 29."""
+        for name, ema in self.ema.items():
+            ema.update(self.model.parts[name], self._model_momentum[name])
+
+    def _evaluate(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
+        """The EMA models on one batch of valid."""
+        h = self.shadow.encode(batch)
+        logits = self.shadow.vote(h)
+        goals, classes, valid = self.valid_targets.of(batch)
+        if self.config.pretrain.valid_targets == "fixed":
+            goal, known = self._multimodal_goal(batch)
+            tasks = task_loss(logits, goal.expand(-1, h.shape[1]), batch.present & known)
+        else:
+            tasks = task_loss(logits, goals, valid)
+            if self._moving:
+                online = self.model.vote(self.model.encode(batch))
+                self._move(self.valid_targets, batch, online)
+        losses = dict(zip(self.model.modalities, tasks, strict=True))
+        return {**losses, "supcon": self._supcon(h, classes, valid)}
+
+    def end_epoch(self, epoch: int) -> EpochReport:
+        """Keep each modality's best epoch, and the labels of the last that improved any."""
+        with evaluation_mode(self.shadow):
+            means = self._valid_means(epoch)
+        improved = False
+        language = self.model.language
+        for name, best in self.best.items():
+            value = float(means[name])
+            if self.config.pretrain.valid_targets == "moving":
+                value = round(value, 4)  # fidelity 10
+            if best.improves(value, epoch) or self.config.pretrain.select == "last":
+                improved = True
+                best.epoch = epoch
+                best.states = {
+                    "ema": clone_state(self.ema[name].model),
+                    "online": clone_state(self.model.parts[name]),
+                    "language": clone_state(self.model.language) if name in language else {},
+                }
+        if improved:
+            self.kept_labels.states = {
+                "train": self.targets.bank.state_dict(),
+                "valid": self.valid_targets.bank.state_dict(),
+            }
+        metrics = {f"valid_{name}": float(value) for name, value in means.items()}
+        moved = zip(self.model.modalities, self.targets.moved().tolist(), strict=True)
+        metrics |= {f"moved_{name}": count for name, count in moved}
+        return EpochReport(metrics, improved)
+
+    def finish(self) -> None:
+        """The labels become those that are kept."""
+        if states := self.kept_labels.states:
+            self.targets.bank.load_state_dict(states["train"])
+            self.valid_targets.bank.load_state_dict(states["valid"])
+
+    def result(self) -> Pretrained:
+        """What stage 2 starts from."""
+
+        def states(kind: str, modules: Mapping[str, nn.Module]) -> dict[str, State]:
+            return {
+                name: best.states[kind] if best.states else clone_state(modules[name])
+                for name, best in self.best.items()
+            }
+
+        return Pretrained(
+            unimodal=states("ema", {name: ema.model for name, ema in self.ema.items()}),
+            online=states("online", self.model.parts),
+            labels=self.targets.bank.soft.clone(),
+            valid_labels=self.valid_targets.bank.soft.clone(),
+            epochs={name: best.epoch for name, best in self.best.items()},
+            moved=dict(zip(self.model.modalities, self.targets.moved().tolist(), strict=True)),
+            language=self._language(),
+        )
+
+    def _language(self) -> State:
+        trained = [self.best[name] for name in self.model.language]
+        return trained[0].states.get("language", {}) if trained else {}
