@@ -16,7 +16,7 @@ from tricord.data.schema import Dataset, FeatureTable
 from tricord.data.validate import check_labels
 from tricord.errors import ConfigError, DataError, ModelError, TricordError
 from tricord.evaluation.table import Evaluation, evaluate
-from tricord.features.text import Tick
+from tricord.features.text import Tick, with_words
 from tricord.inference.predictor import Predictions, predict
 from tricord.labels import nominal
 from tricord.models.cmc import CMC
@@ -66,13 +66,16 @@ class Run:
 
     def evaluate(self, split: str = "test", data: Dataset | str | Path | None = None) -> Evaluation:
         """The table of this run on a split. Raises DataError where there is no data."""
-        return evaluate({self.name: self.trained}, self.dataset(data), split)
+        dataset = self.dataset(data)
+        floor = dataset if "train" in dataset else self.dataset()
+        return evaluate({self.name: self.trained}, dataset, split, floor=floor)
 
     def predict(
         self, data: Dataset | str | Path, split: str = "test", tick: Tick | None = None
     ) -> Predictions:
         """The best seed's predictions; labels are not needed."""
-        return predict(self.best, as_dataset(data), split, tick)
+        data = with_words(as_dataset(data), self.best.config.text)
+        return predict(self.best, data, split, tick)
 
     def dataset(self, data: Dataset | str | Path | None = None) -> Dataset:
         """The data given, or else what the run was trained on, its labels checked.
@@ -112,19 +115,28 @@ def as_dataset(data: Dataset | str | Path) -> Dataset:
 
 
 def checked(data: Dataset, config: RunConfig) -> Dataset:
-    """Labels encoded and checked under the configuration's scheme."""
-    return check_labels(data, config.labels)
+    """Labels encoded and checked under the configuration's scheme; words made a modality."""
+    return check_labels(with_words(data, config.text), config.labels)
 
 
 def config_for(
-    data: Dataset, preset: str, model: str = "cmc", settings: Mapping[str, Any] | None = None
+    data: Dataset,
+    preset: str,
+    model: str = "cmc",
+    settings: Mapping[str, Any] | None = None,
+    *,
+    released: bool = False,
 ) -> RunConfig:
-    """A preset, made to fit the data's modalities and labels, with a variant and settings."""
-    config = presets.get(preset).only(data.modalities)
+    """A preset, made to fit the data's modalities and labels, with a variant and settings.
+
+    released: all options as in the released implementation, before the settings.
+    """
+    config = configure(presets.get(preset), model)
     train = data.splits.get("train")
     if train is not None and (words := _words_alone(train)):
         config = config.with_labels(nominal(words))
-    return configure(config, model).with_settings(settings or {})
+    config = (config.released() if released else config).with_settings(settings or {})
+    return config.only(with_words(data, config.text).modalities)
 
 
 def _words_alone(table: FeatureTable) -> tuple[str, ...]:

@@ -379,16 +379,26 @@ def test_data_of_other_widths_is_a_mistake(
     assert_mistake(said, "narrow.pkl", "'audio'", "20 columns", "expects 33")
 
 
-def test_unknown_labels_are_a_mistake(
+def test_no_label_to_evaluate_on_is_a_mistake(
     run: Path, simulated: tuple[dict[str, dict[str, Any]], Any], user: Type, tmp_path: Path
 ) -> None:
     splits = {name: dict(split) for name, split in simulated[0].items()}
     scores = splits["test"]["regression_labels"].copy()
-    scores[:2] = np.nan
+    scores[:] = np.nan
     splits["test"]["regression_labels"] = scores
     write_mmsa(tmp_path / "gaps.pkl", splits)
     said = user("evaluate", run, "--data", tmp_path / "gaps.pkl")
-    assert_mistake(said, "gaps.pkl: split 'test' has 2 clips without a label")
+    assert_mistake(said, "gaps.pkl: split 'test': no clip has a label")
+
+
+def test_a_file_with_the_test_split_alone_is_evaluated(
+    run: Path, simulated: tuple[dict[str, dict[str, Any]], Any], user: Type, tmp_path: Path
+) -> None:
+    """The majority is that of the data trained on."""
+    write_mmsa(tmp_path / "alone.pkl", {"test": simulated[0]["test"]})
+    whole = json.loads(user("evaluate", run, "--json").out)
+    alone = json.loads(user("evaluate", run, "--json", "--data", tmp_path / "alone.pkl").out)
+    assert alone["rows"][0] == whole["rows"][0]
 
 
 def test_data_that_is_gone_is_a_mistake(run: Path, sim: Path, user: Type, tmp_path: Path) -> None:

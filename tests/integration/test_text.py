@@ -260,7 +260,8 @@ def test_an_encoder_for_a_file_without_text_is_refused(
     finetune: bool, bert: str, splits: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
     """Not silently left out."""
-    bare = {n: {k: v for k, v in s.items() if k != "text_bert"} for n, s in splits.items()}
+    gone = ("text_bert", "raw_text")
+    bare = {n: {k: v for k, v in s.items() if k not in gone} for n, s in splits.items()}
     write_mmsa(tmp_path / "two.pkl", bare)
     with pytest.raises(DataError, match=r"two\.pkl: key 'text' or 'text_bert' not found"):
         train(tmp_path / "two.pkl", {"text.encoder": bert, "text.finetune": finetune})
@@ -273,3 +274,20 @@ def test_audio_and_vision_need_no_encoder(
     bare = {n: {k: v for k, v in s.items() if k not in gone} for n, s in splits.items()}
     write_mmsa(tmp_path / "two.pkl", bare)
     assert train(tmp_path / "two.pkl", {}).model.modalities == ("audio", "vision")
+
+
+@pytest.mark.parametrize("finetune", [False, True])
+def test_words_alone_are_the_text_where_an_encoder_is_named(
+    finetune: bool, bert: str, file: Path, splits: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    """The same words as tokens give the same model: nothing else of the text is used."""
+    words = {n: {k: v for k, v in s.items() if k != "text_bert"} for n, s in splits.items()}
+    write_mmsa(tmp_path / "words.pkl", words)
+    settings = {"text.encoder": bert, "text.finetune": finetune}
+    alone = train(tmp_path / "words.pkl", settings, tmp_path / "run")
+    assert alone.model.modalities == ("text", "audio", "vision")
+    assert alone.evaluate().row("text")
+    both = train(file, {**settings, "text.source": "raw"})
+    assert all(torch.equal(weights_of(both)[k], v) for k, v in weights_of(alone).items())
+    later = tricord.load_model(tmp_path / "run").predict(tmp_path / "words.pkl")
+    assert np.array_equal(later.outputs, alone.predict(tmp_path / "words.pkl").outputs)

@@ -60,8 +60,7 @@ def command(
         console.print(f"note: {notice}")
     if data.simulated:
         console.print(SIMULATED, style="bold")
-    config = api.config_for(data, preset, model)
-    config = (config.released() if released else config).with_settings(chosen)
+    config = api.config_for(data, preset, model, chosen, released=released)
     with Live() as live, say_what_is_kept(out):
         run = api.train(
             data,

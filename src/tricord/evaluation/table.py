@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -118,21 +118,26 @@ class Evaluation:
 
 
 def evaluate(
-    models: Mapping[str, Sequence[Trained]], data: Dataset, split: str = "test"
+    models: Mapping[str, Sequence[Trained]],
+    data: Dataset,
+    split: str = "test",
+    *,
+    floor: Dataset | None = None,
 ) -> Evaluation:
     """All rows of the table for models trained on this data.
 
     models: name -> one trained model a seed; the single modalities and the mean of stage 1 are
-    taken from the first name. Raises DataError where the split has no labels.
+    taken from the first name. floor: whose training labels make the majority, where it is not
+    ``data``. Clips without a label are left out. Raises DataError where there is none with one.
     """
-    table = data[split]
     first = next(iter(models.values()))
     scheme = first[0].config.labels
-    truth = _truth(table, scheme, data.source)
-    if unknown := int((truth < 0).sum()):
-        raise DataError(f"{data.source}: split '{split}' has {unknown} clips without a label")
+    fingerprint = data.fingerprint()
+    data, truth = _labelled(data, split, scheme)
+    table = data[split]
     judge = _Judge(table, truth, scheme)
-    rows = [judge.row(MAJORITY, [_majority(data, scheme, len(table))], "of the training labels")]
+    majority = _majority(floor or data, scheme, len(table))
+    rows = [judge.row(MAJORITY, [majority], "of the training labels")]
     if not data.simulated and (oracle := _sign_oracle(data, split, scheme)) is not None:
         note = "lookup on the true unimodal signs, fitted on train; not a bound"
         rows.append(judge.row(ORACLE, [oracle], note))
@@ -151,7 +156,7 @@ def evaluate(
         clips={s: int(m.sum()) for s, m in judge.subsets.items()},
         seeds=[t.seed for t in first],
         models={name: trained[0].about() for name, trained in models.items()},
-        fingerprint=data.fingerprint(),
+        fingerprint=fingerprint,
         simulated=data.simulated,
         limits=bayes_limits(data),
         masks=judge.subsets,
@@ -195,11 +200,20 @@ class _Judge:
         )
 
 
-def _truth(table: FeatureTable, scheme: LabelScheme, where: str) -> NDArray[np.int64]:
+def _labelled(data: Dataset, split: str, scheme: LabelScheme) -> tuple[Dataset, NDArray[np.int64]]:
+    """The data with the clips of the split that have a label, and their classes."""
+    table = data[split]
+    place = f"{data.source}: split '{split}'"
     try:
-        return scheme.to_class(table.scores[:, 0])
+        truth = scheme.to_class(table.scores[:, 0])
     except DataError as error:
-        raise DataError(f"{where}: split '{table.name}': {error}") from error
+        raise DataError(f"{place}: {error}") from error
+    known = np.flatnonzero(truth >= 0)
+    if not len(known):
+        raise DataError(f"{place}: no clip has a label, needed to evaluate")
+    if len(known) < len(table):
+        data = replace(data, splits={**data.splits, split: table.take(known)})
+    return data, truth[known]
 
 
 def _stage1_rows(judge: _Judge, predictions: Sequence[Predictions]) -> Iterable[Row]:
@@ -241,7 +255,7 @@ def _majority(data: Dataset, scheme: LabelScheme, rows: int) -> Array:
 
 def _sign_oracle(data: Dataset, split: str, scheme: LabelScheme) -> Array | None:
     """(N, c): for each combination of true unimodal classes, what is commonest in train."""
-    if scheme.polarity is None or scheme.head == "regression":
+    if scheme.polarity is None or scheme.head == "regression" or "train" not in data:
         return None
     train, there = (scheme.to_class(data[s].scores) for s in ("train", split))
     if train.shape[1] < 2 or (train < 0).any() or (there[:, 1:] < 0).any():

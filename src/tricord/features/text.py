@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from tricord.config import TextConfig
-from tricord.data.schema import FeatureTable, Ragged
+from tricord.data.schema import Dataset, FeatureTable, Ragged
 from tricord.errors import ConfigError, DataError
 from tricord.features.language import TextEncoder, tokenize
 from tricord.files import write_atomically
+from tricord.types import Modality
 
+TEXT = str(Modality.TEXT)
 ENCODE_BATCH = 64
 
 Tick = Callable[[int, int], None]  # clips done, clips in all
@@ -79,6 +82,29 @@ def _key(encoder: TextEncoder, tokens: Ragged) -> str:
     return digest.hexdigest()
 
 
+def with_words(data: Dataset, config: TextConfig) -> Dataset:
+    """The data with its words as the text modality, where they are all the text there is.
+
+    Only with an encoder named; otherwise, and where there is text, the data as it is.
+    """
+    have_words = all(data.splits[s].raw_text is not None for s in data.splits)
+    if config.encoder is None or TEXT in data.modalities or not have_words:
+        return data
+    return replace(data, splits={name: _words_first(t) for name, t in data.splits.items()})
+
+
+def _words_first(table: FeatureTable) -> FeatureTable:
+    """A text modality without ready features: one empty frame where a clip has words."""
+    spoken = np.array([bool(words.strip()) for words in table.raw_text or ()], dtype=np.int64)
+    offsets = np.concatenate([[0], np.cumsum(spoken)]).astype(np.int64)
+    empty = Ragged(np.zeros((int(spoken.sum()), 0), dtype=np.float32), offsets, 1)
+    return replace(
+        table,
+        sequences={TEXT: empty, **table.sequences},
+        scores=np.insert(table.scores, 1, np.nan, axis=1),
+    )
+
+
 class TextSource:
     """Where a run takes its text from, resolved once (see `TextConfig.source`).
 
@@ -134,7 +160,7 @@ class TextSource:
         """Frozen features of the table's text: ready ones, or the encoder's."""
         if self.encoder is not None:
             return encode(self.encoder, self.tokens(table, where), tick=tick)
-        ready = table.sequences["text"]
+        ready = table.sequences[TEXT]
         if ready.width == 0:
             raise ConfigError(
                 f"{where}: the text has tokens but no ready features; name the language model "

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from tricord.data.batching import Loader, TensorTable
 from tricord.data.schema import Dataset, FeatureTable
 from tricord.errors import ModelError
-from tricord.features.text import Tick
+from tricord.features.text import TEXT, Tick
 from tricord.labels import LabelScheme
 from tricord.models.cmc import CMC
 from tricord.training.run import model_inputs
-from tricord.training.trained import TEXT, Trained
+from tricord.training.trained import Trained
 
 BATCH_SIZE = 256
 Array = NDArray[np.float64]

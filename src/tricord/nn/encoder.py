@@ -140,7 +140,10 @@ class UnimodalEncoder(nn.Module):
         x = x.clamp(-_LARGEST, _LARGEST)
         if self.norm is not None:
             x = self.norm(x, mask)
-        hidden = F.linear(x, self.proj.weight.squeeze(-1))  # kernel size 1: one product per frame
+        if mask is None:  # the released code's own operation, so that its runs repeat closely
+            hidden = self.proj(x.transpose(1, 2)).transpose(1, 2)
+        else:  # the same product, of kernel size 1, at under half the time
+            hidden = F.linear(x, self.proj.weight.squeeze(-1))
         if self.positions:
             hidden = hidden + sinusoidal_positions(hidden.shape[1], hidden.shape[2], hidden)
         attend = None

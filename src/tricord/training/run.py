@@ -14,7 +14,7 @@ from tricord.data.batching import Loader, TensorTable
 from tricord.data.schema import Dataset, FeatureTable, Ragged
 from tricord.errors import ConfigError, DataError
 from tricord.features.language import TextEncoder
-from tricord.features.text import TextSource, Tick
+from tricord.features.text import TEXT, TextSource, Tick
 from tricord.models.cmc import CMC
 from tricord.training.checkpoint import (
     load_tree,
@@ -27,7 +27,6 @@ from tricord.training.pretrain import Pretrained, PretrainStage
 from tricord.training.trained import (
     CHECKPOINT_FILE,
     STAGE1_FILE,
-    TEXT,
     Trained,
     load_stage1,
     save_stage1,

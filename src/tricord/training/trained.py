@@ -15,7 +15,7 @@ from tricord._version import __version__
 from tricord.config import RunConfig
 from tricord.errors import ModelError
 from tricord.features.language import TextEncoder
-from tricord.features.text import TextSource
+from tricord.features.text import TEXT, TextSource
 from tricord.models.cmc import CMC
 from tricord.models.released import load
 from tricord.training.checkpoint import (
@@ -26,9 +26,7 @@ from tricord.training.checkpoint import (
     write_json,
 )
 from tricord.training.pretrain import Pretrained
-from tricord.types import Modality
 
-TEXT = str(Modality.TEXT)
 MODEL_FILE, CHECKPOINT_FILE, STAGE1_FILE = (
     "model.json",
     "checkpoint.safetensors",

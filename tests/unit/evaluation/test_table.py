@@ -284,15 +284,21 @@ def test_bayes_limits_are_those_of_the_simulation(trained: list[Trained], data: 
 # ----------------------------------------------------------------------------------- other labels
 
 
-def test_a_split_with_unknown_labels_names_file_and_split(
+def test_clips_without_a_label_are_left_out_and_none_at_all_is_an_error(
     trained: list[Trained], data: Dataset
 ) -> None:
     scores = data["test"].scores.copy()
     scores[:3, 0] = np.nan
     other = Dataset({**data.splits, "test": replace(data["test"], scores=scores)}, "some/file.pkl")
+    kept = tables.evaluate({"cmc": trained}, other).row("cmc").right
+    whole = tables.evaluate({"cmc": trained}, data).row("cmc").right
+    assert np.array_equal(kept, whole[:, 3:])
+    scores[:, 0] = np.nan
     with pytest.raises(DataError) as error:
         tables.evaluate({"cmc": trained}, other)
-    assert str(error.value) == "some/file.pkl: split 'test' has 3 clips without a label"
+    assert (
+        str(error.value) == "some/file.pkl: split 'test': no clip has a label, needed to evaluate"
+    )
 
 
 def test_a_label_beyond_the_scale_names_file_and_split(

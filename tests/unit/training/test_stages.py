@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from tricord.training.checkpoint import load_tree, save_tree
 from tricord.training.finetune import FinetuneStage
 from tricord.training.loop import Observer, Progress, Stage, fit
 from tricord.training.pretrain import PretrainStage
+from tricord.training.run import FolderCheckpoint
 from tricord.training.stages import (
     Best,
     Targets,
@@ -251,6 +253,44 @@ def test_the_labels_of_the_last_epoch_that_improved_are_kept() -> None:
     hard = stage.result().labels.argmax(-1)
     moved = (hard != stage.targets.start).sum(dim=0).tolist()
     assert stage.result().moved == dict(zip(NAMES, moved, strict=True))
+
+
+class StopAfter(Keep):
+    """Ctrl-C at the end of an epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__()
+        self.epoch = epoch
+
+    def epoch_done(self, stage: Stage, progress: Progress) -> None:
+        super().epoch_done(stage, progress)
+        if progress.epoch == self.epoch:
+            raise KeyboardInterrupt
+
+
+def test_what_was_best_before_a_stop_is_best_after_it(tmp_path: Path) -> None:
+    """No modality improves once training goes on."""
+    checkpoint = FolderCheckpoint(tmp_path)
+    keep = StopAfter(5)
+    with pytest.raises(KeyboardInterrupt):
+        fit(scripted(SCRIPT), checkpoint=checkpoint, observer=keep)
+    resumed = scripted(SCRIPT)
+    fit(resumed, checkpoint=checkpoint)
+    result = resumed.result()
+    assert result.epochs == {"text": 2, "audio": 5, "vision": 1}
+    assert torch.equal(result.labels, keep.labels[4])
+    for name, epoch in result.epochs.items():
+        tiny_data.assert_same_state(result.unimodal[name], keep.ema[epoch - 1][name])
+
+
+def test_stage_2_goes_back_to_what_was_best_before_a_stop(tmp_path: Path) -> None:
+    checkpoint, keep = FolderCheckpoint(tmp_path), StopAfter(3)
+    settings = {"finetune.epochs": 4}
+    with pytest.raises(KeyboardInterrupt):
+        fit(finetune(settings, ScriptedFinetune), checkpoint=checkpoint, observer=keep)
+    resumed = finetune(settings, ScriptedFinetune)
+    fit(resumed, checkpoint=checkpoint)
+    tiny_data.assert_same_state(clone_state(resumed.model), keep.online[1])
 
 
 def test_select_last_takes_the_last_epoch_and_does_not_stop() -> None:
