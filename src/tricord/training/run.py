@@ -220,13 +220,20 @@ def _stage1(
 
 def _check_stage1(other: Trained, config: RunConfig, fingerprint: str) -> None:
     """Stage 1 depends on the data and on all settings but those of stage 2."""
-    unrelated = {"preset", "finetune"}
-    if other.config.model_dump(exclude=unrelated) != config.model_dump(exclude=unrelated):
+    if _stage1_settings(other.config) != _stage1_settings(config):
         raise ConfigError(
-            "stage 1 can only be taken from a model with the same settings but for 'finetune'"
+            "stage 1 can only be taken from a model with the same settings but for stage 2's"
         )
     if other.fingerprint != fingerprint:
         raise ConfigError("stage 1 can only be taken from a model trained on the same data")
+
+
+def _stage1_settings(config: RunConfig) -> dict[str, Any]:
+    settings = config.model_dump(exclude={"preset", "finetune"})
+    if config.pretrain.labels != "ground_truth":  # else stage 1 trains the language model too
+        for name in ("finetune", "lr", "weight_decay"):
+            del settings["text"][name]
+    return settings
 
 
 def _need_unimodal_labels(loaders: Loaders) -> None:
