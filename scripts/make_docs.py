@@ -115,7 +115,8 @@ def _options(name: str, content: Mapping[str, Any]) -> str:
     caption = (
         f"{_simulated(content)}[`{name}`](docs/results/{name}): what an option changes in "
         f"accuracy on {content['split']}, in points against the default with its 95 % t "
-        f"interval and p value over {len(content['seeds'])} data sets (not corrected for their number)."
+        f"interval and p value over {len(content['seeds'])} data sets (not corrected for their "
+        "number)."
     )
     rows = []
     for option, cells in content["options"].items():
