@@ -129,7 +129,8 @@ def packaged(name: str) -> Path | None:
 def _load(kind: Any, name: str, download: bool, **options: Any) -> Any:
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # loading takes a moment, and the bar breaks our own lines
+    untyped: Any = logging
+    untyped.disable_progress_bar()  # loading takes a moment, and the bar breaks our own lines
     name = str(packaged(name) or name)
     looks_local = name.startswith((".", "/", "~")) or Path(name).exists()
     folder = Path(name).expanduser()
