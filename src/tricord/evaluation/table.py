@@ -17,7 +17,7 @@ from tricord.evaluation.statistics import Interval, cluster_bootstrap, spread
 from tricord.inference.predictor import Predictions, predict
 from tricord.labels import LabelScheme
 from tricord.training.trained import Trained
-from tricord.types import Subset
+from tricord.types import Polarity, Subset
 
 Array = NDArray[np.float64]
 MAJORITY, ORACLE, BAYES = "majority class", "sign oracle", "Bayes limit"
@@ -158,7 +158,8 @@ def evaluate(
         models={name: trained[0].about() for name, trained in models.items()},
         fingerprint=fingerprint,
         simulated=data.simulated,
-        limits=bayes_limits(data),
+        # the simulation's limit is that of its own rule of zero
+        limits=bayes_limits(data) if scheme.polarity is Polarity.NON_POSITIVE else None,
         masks=judge.subsets,
         videos=table.videos,
     )

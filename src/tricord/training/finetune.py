@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -63,13 +64,7 @@ class FinetuneStage(CmcStage):
         with torch.no_grad(), evaluation_mode(self.model):
             for loader in (self.train, self.valid):
                 h = torch.cat([self.model.encode(b) for b in loader.in_order().epoch()])
-                bare = Loader(
-                    loader.table.without_sequences(),
-                    loader.batch_size,
-                    loader.seed,
-                    loader.rank,
-                    loader.world,
-                )
+                bare = replace(loader, table=loader.table.without_sequences())
                 self._hidden[id(bare.table)] = h
                 kept.append(bare)
         self.train, self.valid = kept
