@@ -38,7 +38,7 @@ from tricord.training.run import Loaders
 from tricord.training.trained import versions
 
 RESULT = Path(__file__).parent.parent / "bench" / "results" / "foundation.json"
-STEPS, WARM_UP, CLIPS = 6, 2, 512
+STEPS, WARM_UP, CLIPS = 3, 1, 512
 BATCH = 64
 
 
