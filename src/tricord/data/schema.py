@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tricord.errors import DataError, SealedSplitError
 
 SPLITS: tuple[str, ...] = ("train", "valid", "test")
+UNSPLIT = "all"  # the only split of a source that does not say who is in which
 ID_SEPARATOR = "$_$"
 
 
@@ -23,11 +24,13 @@ class Ragged:
     values: (F, width) float32 frames, or (F,) int64 token ids.
     offsets: (N + 1,) int64, sequence i is ``values[offsets[i]:offsets[i + 1]]``.
     padded_length: the length that the source file pads every sequence to.
+    known_digest: what `digest` returns, where it is known without reading the values.
     """
 
     values: NDArray[Any]
     offsets: NDArray[np.int64]
     padded_length: int
+    known_digest: str | None = None
 
     @classmethod
     def from_padded(cls, padded: NDArray[Any], lengths: NDArray[np.integer]) -> Ragged:
@@ -55,6 +58,15 @@ class Ragged:
         lengths = self.lengths[rows]
         starts = np.repeat(self.offsets[rows] - (np.cumsum(lengths) - lengths), lengths)
         return np.asarray(starts + np.arange(lengths.sum()), dtype=np.int64)
+
+    def digest(self) -> str:
+        """SHA-256 of the frames and where each sequence begins."""
+        if self.known_digest is not None:
+            return self.known_digest
+        digest = hashlib.sha256(f"{self.values.dtype}{self.values.shape}".encode())
+        digest.update(np.ascontiguousarray(self.values).data)
+        digest.update(np.ascontiguousarray(self.offsets).data)
+        return digest.hexdigest()
 
     def take(self, rows: NDArray[np.integer]) -> Ragged:
         """The given sequences, in the given order."""
@@ -137,6 +149,7 @@ class Dataset:
     source: where it came from, for messages.
     notices: what was found and mended while reading, one line each.
     simulation: the simulator's record (parameters, Bayes limit); None for real data.
+    recipe: what the source says of how its features were made, as JSON can hold it.
     sealed_splits: splits that may not be looked at (see `seal`).
     """
 
@@ -144,6 +157,7 @@ class Dataset:
     source: str
     notices: tuple[str, ...] = ()
     simulation: Mapping[str, Any] | None = None
+    recipe: Mapping[str, Any] = field(default_factory=dict)
     sealed_splits: frozenset[str] = field(default_factory=frozenset)
 
     def __getitem__(self, split: str) -> FeatureTable:
@@ -195,8 +209,6 @@ class Dataset:
             if table.tokens is not None:
                 sequences["tokens"] = table.tokens
             for key, ragged in sorted(sequences.items()):
-                digest.update(f"{key}{ragged.values.dtype}{ragged.values.shape}".encode())
-                digest.update(np.ascontiguousarray(ragged.values).data)
-                digest.update(np.ascontiguousarray(ragged.offsets).data)
+                digest.update(f"{key}\0{ragged.digest()}".encode())
             digest.update(np.ascontiguousarray(table.scores).data)
         return digest.hexdigest()

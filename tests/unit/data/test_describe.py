@@ -9,7 +9,7 @@ from io import StringIO
 import numpy as np
 from rich.console import Console
 
-from tricord.cli.data_show import render
+from tricord.cli.data.view import render
 from tricord.data.describe import describe
 from tricord.data.schema import Dataset, FeatureTable, Ragged
 from tricord.labels import nominal, sentiment

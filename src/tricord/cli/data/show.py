@@ -1,4 +1,4 @@
-"""tricord data: look at feature files."""
+"""tricord data show: what a file holds."""
 
 from __future__ import annotations
 
@@ -7,16 +7,8 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Look at feature files.", no_args_is_help=True, rich_markup_mode=None)
 
-
-@app.callback()
-def _group() -> None:
-    pass
-
-
-@app.command("show")
-def show(
+def command(
     file: Annotated[Path, typer.Argument(help="A feature file in the MMSA format.")],
     preset: Annotated[
         str | None, typer.Option(help="Whose classes to count: ch-sims, mosi, ...")
@@ -36,7 +28,7 @@ def show(
 
     from tricord import presets
     from tricord.api import config_for
-    from tricord.cli.data_show import render
+    from tricord.cli.data.view import render
     from tricord.data.describe import describe
     from tricord.data.load import load
     from tricord.data.validate import check_labels

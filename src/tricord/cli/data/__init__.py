@@ -1,0 +1,21 @@
+"""tricord data: look at feature files, check them, mend them, keep them well."""
+
+from __future__ import annotations
+
+import typer
+
+from tricord.cli.data import show
+
+app = typer.Typer(
+    help="Look at feature files, check them, mend them, keep them well.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def _group() -> None:
+    pass
+
+
+app.command("show")(show.command)
