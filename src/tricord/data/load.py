@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from tricord.data.admit import admit
 from tricord.data.mmsa import read_mmsa
 from tricord.data.schema import Dataset
 from tricord.errors import DataError
@@ -12,10 +13,11 @@ from tricord.errors import DataError
 _READERS: dict[str, Callable[[Path], Dataset]] = {".pkl": read_mmsa}
 
 
-def load(path: str | Path) -> Dataset:
-    """The data set in a file; which reader, its suffix says (unknown ones are read as ``.pkl``).
+def read(path: str | Path) -> Dataset:
+    """What is in a file or folder, as it is: not cleaned, and read when asked for.
 
-    Raises DataError where there is no such file, or it cannot be used.
+    Which reader, its suffix says (unknown ones are read as ``.pkl``). Raises DataError where there
+    is no such file, or it cannot be used.
     """
     path = Path(path).expanduser()
     if path.is_dir():
@@ -23,3 +25,8 @@ def load(path: str | Path) -> Dataset:
     if not path.exists():
         raise DataError(f"{path}: no such file")
     return _READERS.get(path.suffix.lower(), read_mmsa)(path)
+
+
+def load(path: str | Path) -> Dataset:
+    """The data set in a file or folder (see `read`), in memory, fit for use (see `admit`)."""
+    return admit(read(path))

@@ -7,6 +7,7 @@ states that forge dtype flags or unpickle a second time. Any other name is refus
 
 from __future__ import annotations
 
+import io
 import math
 import mmap
 import os
@@ -29,14 +30,17 @@ _BYTE_ORDERS = ("<", ">", "=", "|")
 def load_pickle(path: Path) -> Any:
     """The content of a pickle file: arrays, strings, numbers, lists, tuples, dictionaries, sets.
 
-    Arrays are numpy arrays of booleans, integers, floats, strings or such objects; ordered
-    dictionaries come as plain ones. Raises DataError, one line, where the file cannot be read, is
-    no pickle, is cut short, claims more than it holds, or asks for any other name.
+    Arrays are numpy arrays of booleans, integers, floats, strings or such objects; the large ones
+    are mapped from the file, not read, and cannot be written to. Ordered dictionaries come as
+    plain ones. Raises DataError, one line, where the file cannot be read, is no pickle, is cut
+    short, claims more than it holds, or asks for any other name.
     """
     try:
         with path.open("rb") as file:
-            _check_claims(file.fileno())
-            return _Unpickler(file).load()
+            if not os.fstat(file.fileno()).st_size:
+                raise DataError("empty file, expected a pickle in the MMSA layout")
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            return _load(data)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
     except OSError as error:
@@ -50,7 +54,68 @@ def load_pickle(path: Path) -> Any:
         ) from error
 
 
+def _load(data: mmap.mmap) -> Any:
+    """Run the pickle with its large blocks of bytes left where they are.
+
+    An ordinary unpickler reads each block, copies it into an array, and keeps both to the end.
+    """
+    blocks, frames, length = _walk(data)
+    program = _without(data, blocks, frames, length)
+    data.madvise(mmap.MADV_DONTNEED)
+    mapped = [np.frombuffer(data, np.uint8, size, start) for _, start, size in blocks]
+    content = _Unpickler(program, mapped).load()
+    return _resolved(content, {}) if mapped else content
+
+
+def _without(data: mmap.mmap, blocks: list[_Block], frames: list[int], length: int) -> io.BytesIO:
+    """The pickle with a persistent id, the block's number, in the place of each block."""
+    program, place = io.BytesIO(), 0
+    # Frames are hints for reading ahead and would be too long.
+    cuts = [(place, place + _FRAME_BYTES, b"") for place in frames]
+    cuts += [
+        (opcode, start + size, _BININT + number.to_bytes(4, "little") + _BINPERSID)
+        for number, (opcode, start, size) in enumerate(blocks)
+    ]
+    for start, end, instead in sorted(cuts):
+        program.write(data[place:start])
+        program.write(instead)
+        place = end
+    program.write(data[place:length])
+    program.seek(0)
+    return program
+
+
+def _resolved(value: Any, known: dict[int, tuple[Any, Any]]) -> Any:
+    """The same containers, with every array that the file maps in place of its stand-in."""
+    if isinstance(value, _Array):
+        if value.mapped is not None:
+            return value.mapped
+        if not value.dtype.hasobject:
+            return value
+    elif not isinstance(value, dict | list | tuple):
+        return value
+    if id(value) in known:
+        return known[id(value)][1]
+    known[id(value)] = value, value
+    if isinstance(value, tuple):
+        whole = tuple(_resolved(item, known) for item in value)
+        known[id(value)] = value, whole  # the old one too: no other may take its id
+        return whole
+    if isinstance(value, np.ndarray):
+        for place, item in enumerate(value.flat):
+            value.flat[place] = _resolved(item, known)
+    else:
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in list(pairs):
+            value[key] = _resolved(item, known)
+    return value
+
+
 class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: io.BytesIO, mapped: list[NDArray[np.uint8]]) -> None:
+        super().__init__(file)
+        self._mapped = mapped
+
     def find_class(self, module: str, name: str) -> Any:
         try:
             return _ADMITTED[module, name]
@@ -60,8 +125,8 @@ class _Unpickler(pickle.Unpickler):
                 "and plain containers are); nothing of it was run"
             ) from None
 
-    def persistent_load(self, pid: Any) -> NoReturn:
-        raise DataError("asks for an object outside the file, which is not admitted")
+    def persistent_load(self, pid: int) -> NDArray[np.uint8]:
+        return self._mapped[pid]  # `_walk` refuses the pickle's own
 
 
 class _Admitted:
@@ -98,20 +163,34 @@ class _DType:
 
 
 class _Array(np.ndarray[Any, Any]):
-    """An array whose state is checked before numpy sees it."""
+    """An array whose state is checked before numpy sees it.
 
-    __slots__ = ()
+    mapped: the array itself, where its bytes stay in the file.
+    """
+
+    __slots__ = ("mapped",)
+    mapped: NDArray[Any] | None
+
+    def __array_finalize__(self, source: object) -> None:
+        self.mapped = None
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         shape, dtype, fortran, data = state[-4:]
         real = _real_dtype(dtype)
-        held = len(data) * (1 if isinstance(data, bytes) else real.itemsize)
-        if isinstance(data, list) != real.hasobject or not isinstance(data, bytes | list):
+        is_mapped = isinstance(data, np.ndarray) and data.dtype == np.uint8
+        held = len(data) * (1 if is_mapped or isinstance(data, bytes) else real.itemsize)
+        if isinstance(data, list) != real.hasobject or not (
+            is_mapped or isinstance(data, bytes | list)
+        ):
             raise pickle.UnpicklingError("array data of the wrong kind")
         if not all(type(n) is int and n >= 0 for n in shape):
             raise pickle.UnpicklingError("array shape of other than whole numbers")
         if held != math.prod(shape) * real.itemsize:
             raise DataError(f"an array claims shape {str(shape)[:80]}, its {held} bytes do not fit")
+        if is_mapped:
+            order: Any = "F" if fortran else "C"
+            self.mapped = data.view(real).reshape(tuple(shape), order=order)
+            return
         checked: Any = (1, tuple(shape), real, bool(fortran), data)
         super().__setstate__(checked)
 
@@ -128,7 +207,8 @@ def _new_array(*_: Any) -> _Array:
 
 def _array_from_buffer(buffer: Any, dtype: Any, shape: Any, order: Any) -> _Array:
     array = _new_array()
-    array.__setstate__((1, shape, dtype, order == "F", bytes(buffer)))
+    data = buffer if isinstance(buffer, np.ndarray) else bytes(buffer)
+    array.__setstate__((1, shape, dtype, order == "F", data))
     return array
 
 
@@ -189,35 +269,45 @@ _COUNT_BYTES = {
 _LINES = {code: 2 if op.name in ("GLOBAL", "INST") else 1 for code, op in _OPCODES.items()}
 _STOP, _FRAME, _PUT, _LONG_BINPUT = (ord(c) for c in (".", "\x95", "p", "r"))
 _PUTS = frozenset(ord(c) for c in ("p", "q", "r", "\x94"))
+_PERSISTENT = frozenset(ord(c) for c in ("P", "Q"))
+_BYTES = {ord("B"): 4, ord("\x8e"): 8, ord("\x96"): 8}  # bytes of their count
+_BININT, _BINPERSID = b"J", b"Q"
+_FRAME_BYTES = 9
+_LARGE_BLOCK = 1 << 16
+
+_Block = tuple[int, int, int]  # place of the opcode, of the bytes, their number
 
 
-def _check_claims(file: int) -> None:
-    """Walk the opcodes once, without running them.
+def _walk(data: mmap.mmap) -> tuple[list[_Block], list[int], int]:
+    """Large blocks of bytes, places of frames, and the pickle's length, found without running it.
 
     Raises DataError where a size goes beyond the file or a memo index beyond the number of things
     memorised: the unpickler would set memory aside for either before it noticed.
     """
-    if not os.fstat(file).st_size:
-        raise DataError("empty file, expected a pickle in the MMSA layout")
-    with mmap.mmap(file, 0, access=mmap.ACCESS_READ) as data:
-        place, memorised = 0, 0
-        while place < len(data):
-            code = data[place]
-            start, place = place + 1, _next_opcode(data, place)
-            if code == _STOP:
-                return
-            if code in _PUTS:
-                memorised += 1
-            if code == _LONG_BINPUT:
-                claim, limit = int.from_bytes(data[start:place], "little"), memorised
-            elif code == _PUT:
-                claim, limit = int(data[start:place]), memorised
-            elif code == _FRAME:
-                claim, limit = int.from_bytes(data[start:place], "little"), len(data) - place
-            else:
-                claim, limit = place, len(data)
-            if claim > limit:
-                raise DataError("truncated or damaged: it claims more than the file holds")
+    blocks: list[_Block] = []
+    frames: list[int] = []
+    place, memorised = 0, 0
+    while place < len(data):
+        code = data[place]
+        start, place = place + 1, _next_opcode(data, place)
+        claim, limit = place, len(data)
+        if code == _STOP:
+            return blocks, frames, place
+        if code in _PERSISTENT:
+            raise DataError("asks for an object outside the file, which is not admitted")
+        if code in _PUTS:
+            memorised += 1
+        if code == _LONG_BINPUT:
+            claim, limit = int.from_bytes(data[start:place], "little"), memorised
+        elif code == _PUT:
+            claim, limit = int(data[start:place]), memorised
+        elif code == _FRAME:
+            claim, limit = int.from_bytes(data[start:place], "little"), len(data) - place
+            frames.append(start - 1)
+        elif code in _BYTES and place - start > _LARGE_BLOCK:
+            blocks.append((start - 1, start + _BYTES[code], place - start - _BYTES[code]))
+        if claim > limit:
+            raise DataError("truncated or damaged: it claims more than the file holds")
     raise DataError("not a pickle, or a truncated one: the file ends before the pickle does")
 
 

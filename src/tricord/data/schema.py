@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tricord.data.mapped import blocks
 from tricord.errors import DataError, SealedSplitError
 
 SPLITS: tuple[str, ...] = ("train", "valid", "test")
@@ -33,12 +34,23 @@ class Ragged:
     known_digest: str | None = None
 
     @classmethod
-    def from_padded(cls, padded: NDArray[Any], lengths: NDArray[np.integer]) -> Ragged:
-        """From (N, L, width) or (N, L) and (N,) lengths, all in 0..L."""
-        steps = np.arange(padded.shape[1])
-        real = steps[None, :] < np.asarray(lengths)[:, None]
+    def from_padded(
+        cls, padded: NDArray[Any], lengths: NDArray[np.integer], dtype: np.dtype[Any] | None = None
+    ) -> Ragged:
+        """From (N, L, width) or (N, L) and (N,) lengths, all in 0..L.
+
+        dtype: of the result, that of ``padded`` unless told; what it cannot hold becomes infinite.
+        """
+        lengths = np.asarray(lengths)
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        return cls(np.ascontiguousarray(padded[real]), offsets, int(padded.shape[1]))
+        values = np.empty((offsets[-1], *padded.shape[2:]), dtype or padded.dtype)
+        steps = np.arange(padded.shape[1])
+        with np.errstate(over="ignore", invalid="ignore"):
+            for rows in blocks(padded):
+                real = steps < lengths[rows, None]
+                start, *_ = offsets[rows]
+                values[start : start + real.sum()] = padded[rows][real]
+        return cls(values, offsets, int(padded.shape[1]))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -82,12 +94,46 @@ class Ragged:
 
 
 @dataclass(frozen=True)
+class LazySequence:
+    """A modality of a split that is still in its file.
+
+    name: the modality. lengths: (N,). width: numbers per frame.
+    read: gives the frames; called each time they are asked for.
+    """
+
+    name: str
+    lengths: NDArray[np.int64]
+    width: int
+    read: Callable[[], Ragged]
+
+
+class LazySequences(Mapping[str, Ragged]):
+    """Sequences read from their file each time one is asked for, and not kept.
+
+    So that going over a large file holds one of them at a time.
+    """
+
+    def __init__(self, sequences: Iterable[LazySequence]) -> None:
+        self.plans = {plan.name: plan for plan in sequences}
+
+    def __getitem__(self, name: str) -> Ragged:
+        return self.plans[name].read()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.plans)
+
+    def __len__(self) -> int:
+        return len(self.plans)
+
+
+@dataclass(frozen=True)
 class FeatureTable:
     """One split, row-aligned.
 
     name: the split.
     ids: N different strings, ``video$_$clip`` in the MMSA format.
-    sequences: per modality the features; a sequence of length 0 is an absent modality.
+    sequences: per modality the features, in memory or lazy (`LazySequences`); a sequence of
+        length 0 is an absent modality.
     scores: (N, 1 + K) float64, multimodal first, then the modalities in the data set's order;
         NaN where unknown. For nominal labels the class number.
     tokens: token ids of the text, where the file has them (`text_bert`).
@@ -105,7 +151,7 @@ class FeatureTable:
 
     def __post_init__(self) -> None:
         for what, length in (
-            *((name, len(s)) for name, s in self.sequences.items()),
+            *((name, len(lengths)) for name, lengths in self.lengths.items()),
             ("scores", len(self.scores)),
             ("tokens", len(self) if self.tokens is None else len(self.tokens)),
             ("raw_text", len(self) if self.raw_text is None else len(self.raw_text)),
@@ -118,6 +164,20 @@ class FeatureTable:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def lengths(self) -> dict[str, NDArray[np.int64]]:
+        """(N,) frames per clip of each modality; nothing is read for it."""
+        if isinstance(self.sequences, LazySequences):
+            return {name: plan.lengths for name, plan in self.sequences.plans.items()}
+        return {name: sequence.lengths for name, sequence in self.sequences.items()}
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Numbers per frame of each modality; nothing is read for it."""
+        if isinstance(self.sequences, LazySequences):
+            return {name: plan.width for name, plan in self.sequences.plans.items()}
+        return {name: sequence.width for name, sequence in self.sequences.items()}
 
     @property
     def videos(self) -> NDArray[np.str_]:
@@ -147,7 +207,8 @@ class Dataset:
 
     splits: name -> table; ``train``, ``valid``, ``test`` in this field.
     source: where it came from, for messages.
-    notices: what was found and mended while reading, one line each.
+    notices: what was found and mended while reading, one line each; with lazy sequences it grows
+        as they are read.
     simulation: the simulator's record (parameters, Bayes limit); None for real data.
     recipe: what the source says of how its features were made, as JSON can hold it.
     sealed_splits: splits that may not be looked at (see `seal`).
@@ -155,7 +216,7 @@ class Dataset:
 
     splits: Mapping[str, FeatureTable]
     source: str
-    notices: tuple[str, ...] = ()
+    notices: Sequence[str] = ()
     simulation: Mapping[str, Any] | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
     sealed_splits: frozenset[str] = field(default_factory=frozenset)
@@ -189,7 +250,7 @@ class Dataset:
     @property
     def widths(self) -> dict[str, int]:
         """Feature width per modality."""
-        return {k: s.width for k, s in next(iter(self.splits.values())).sequences.items()}
+        return next(iter(self.splits.values())).widths
 
     @property
     def simulated(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ import numpy as np
 import pytest
 
 import tricord
+from tricord.data import pickle_safe
+from tricord.data.admit import admit
 from tricord.data.load import load
-from tricord.data.mmsa import read_mmsa, write_mmsa
+from tricord.data.load import read as read_as_it_is
+from tricord.data.mmsa import write_mmsa
 from tricord.data.schema import Dataset
 from tricord.errors import DataError, TricordError
 
@@ -55,7 +59,7 @@ def splits() -> Splits:
 def read(tmp_path: Path) -> Callable[..., Dataset]:
     def write_and_read(splits: Splits, config: dict[str, Any] | None = None) -> Dataset:
         write_mmsa(tmp_path / "x.pkl", splits, config)
-        return read_mmsa(tmp_path / "x.pkl")
+        return load(tmp_path / "x.pkl")
 
     return write_and_read
 
@@ -392,7 +396,7 @@ def test_a_mistake_is_named_in_one_line(splits: Splits, tmp_path: Path, name: st
     path = tmp_path / "x.pkl"
     path.write_bytes(pickle.dumps(splits, 4))
     with pytest.raises(DataError) as caught:
-        read_mmsa(path)
+        load(path)
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
     assert "\n" not in message
@@ -403,7 +407,7 @@ def test_a_mistake_is_named_in_one_line(splits: Splits, tmp_path: Path, name: st
 def test_not_a_dictionary(tmp_path: Path) -> None:
     (tmp_path / "x.pkl").write_bytes(pickle.dumps(np.arange(3)))
     with pytest.raises(DataError, match="array found, expected a dictionary of splits"):
-        read_mmsa(tmp_path / "x.pkl")
+        load(tmp_path / "x.pkl")
 
 
 # ---------------------------------------------------------------------- the door
@@ -464,7 +468,7 @@ def survives(path: Path, content: bytes, seed: int, times: int) -> tuple[int, in
     for _ in range(times):
         path.write_bytes(mutate(content, rng))
         try:
-            read_mmsa(path)
+            load(path)
         except TricordError as error:
             messages.append(str(error))
     assert not any("\n" in message for message in messages)
@@ -485,3 +489,85 @@ def test_ten_thousand_damaged_files(splits: Splits, tmp_path: Path) -> None:
         raw["raw_text"] = np.array(raw["raw_text"], dtype=object)
     for protocol in (0, 2, 3, 4, 5):
         survives(tmp_path / "x.pkl", pickle.dumps(splits, protocol), 100 + protocol, 2000)
+
+
+@pytest.mark.slow
+def test_ten_thousand_damaged_files_with_mapped_arrays(
+    splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pickle_safe, "_LARGE_BLOCK", 64)
+    for protocol in (3, 4, 5):
+        survives(tmp_path / "x.pkl", pickle.dumps(splits, protocol), protocol, 3334)
+
+
+def test_a_damaged_file_with_mapped_arrays(
+    splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pickle_safe, "_LARGE_BLOCK", 64)
+    counts = survives(tmp_path / "x.pkl", pickle.dumps(splits, 4), 1, 200)
+    assert min(counts) > 0
+
+
+# ---------------------------------------------------------------------- large and single files
+
+
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_mapped_arrays_give_the_same_data(
+    splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: int
+) -> None:
+    path = tmp_path / "x.pkl"
+    path.write_bytes(pickle.dumps(splits, protocol))
+    whole = load(path)
+    monkeypatch.setattr(pickle_safe, "_LARGE_BLOCK", 16)
+    assert load(path).fingerprint() == whole.fingerprint()
+
+
+def test_reading_does_not_take_memory_for_what_is_not_asked_for(tmp_path: Path) -> None:
+    clips = 4000
+    big = {
+        "id": [f"v$_${i}" for i in range(clips)],
+        "audio": np.ones((clips, 100, 74), dtype=np.float32),  # 113 MiB
+        "vision": np.ones((clips, 100, 35), dtype=np.float32),
+        "regression_labels": np.zeros(clips),
+    }
+    write_mmsa(tmp_path / "x.pkl", {"train": big})
+    del big
+    tracemalloc.start()
+    data = admit(read_as_it_is(tmp_path / "x.pkl"), lazy=True)
+    at_rest = tracemalloc.get_traced_memory()[1]
+    assert data["train"].sequences["audio"].values.shape == (clips * 100, 74)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert at_rest < 8 << 20
+    assert peak < 1.3 * clips * 100 * 74 * 4
+
+
+def test_a_lazy_data_set_is_the_same_and_says_what_it_mended(
+    splits: Splits, tmp_path: Path
+) -> None:
+    splits["train"]["audio"][0, 0, 0] = -np.inf
+    write_mmsa(tmp_path / "x.pkl", splits)
+    lazy = admit(read_as_it_is(tmp_path / "x.pkl"), lazy=True)
+    eager = load(tmp_path / "x.pkl")
+    assert lazy.widths == eager.widths
+    assert not lazy.notices
+    assert lazy.fingerprint() == eager.fingerprint()
+    assert lazy.notices == ["train: audio: 1 -inf cells replaced by 0"]
+
+
+def test_a_file_of_one_clip(tmp_path: Path) -> None:
+    one = {
+        "audio": np.ones((7, 3)),
+        "vision": np.ones((4, 2)),
+        "text": np.ones((5, 6)),
+        "text_bert": np.stack([np.arange(5), np.ones(5), np.zeros(5)]),
+        "config": {"audio": {"tool": "librosa", "n_fft": 512}},
+    }
+    (tmp_path / "clip7.pkl").write_bytes(pickle.dumps(one))
+    data = load(tmp_path / "clip7.pkl")
+    assert list(data) == ["all"]
+    assert data["all"].ids == ("clip7",)
+    assert data.widths == {"text": 6, "audio": 3, "vision": 2}
+    assert data["all"].lengths["audio"].tolist() == [7]
+    assert data.recipe == {"audio": {"tool": "librosa", "n_fft": 512}}
+    assert np.isnan(data["all"].scores).all()
