@@ -7,10 +7,11 @@ from pathlib import Path
 
 from tricord.data.admit import admit
 from tricord.data.mmsa import read_mmsa
+from tricord.data.npz import read_npz
 from tricord.data.schema import Dataset
 from tricord.errors import DataError
 
-_READERS: dict[str, Callable[[Path], Dataset]] = {".pkl": read_mmsa}
+_READERS: dict[str, Callable[[Path], Dataset]] = {".pkl": read_mmsa, ".npz": read_npz}
 
 
 def read(path: str | Path) -> Dataset:
