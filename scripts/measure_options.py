@@ -1,4 +1,4 @@
-"""What the form and the labels of SupCon change, on valid: writes docs/results/options.json.
+"""What options of fidelity change, on valid: writes docs/results/options.json.
 
 Several simulated data sets, the settings of the demonstration, one option changed at a time, and
 the consensus' accuracy on valid against the default's on the same clips. The test split is not
@@ -37,6 +37,11 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
         "supcon.form": "outside",
         "supcon.labels": "classes",
     },
+    "model.padding=ignored": {"model.padding": "ignored"},
+    "pretrain.schedule=recursive": {"pretrain.schedule": "recursive"},
+    "pretrain.ema_buffers=false": {"pretrain.ema_buffers": False},
+    "finetune.select=last": {"finetune.select": "last"},
+    "model.attention_dropout=0.1": {"model.attention_dropout": 0.1},
 }
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from tricord.data.schema import FeatureTable, Ragged
-from tricord.data.simulate import CLS, SEP, clip_statistics, read_labels, simulate, text_features
+from tricord.data.simulate import read_labels, simulate
 from tricord.data.simulation_model import GenerativeModel, Statistics, accuracies, limits
+from tricord.data.simulation_sequences import CLS, SEP, clip_statistics, text_features
 from tricord.errors import ConfigError, DataError
 from tricord.types import MODALITIES
 
