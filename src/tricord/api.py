@@ -96,7 +96,7 @@ class Run:
         if not (folder / RUN_FILE).is_file():
             return None
         source = Path(_read_description(folder)["data"]["source"])
-        if not source.is_file():
+        if not source.exists():
             raise DataError(f"{source}: the file this run was trained on is gone; give its place")
         data = checked(load(source), self.best.config)
         if data.fingerprint() != self.best.fingerprint:
