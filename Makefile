@@ -34,6 +34,7 @@ check: lint test
 
 bench: setup
 	$(BIN)/python scripts/bench.py
+	$(BIN)/python scripts/bench_data.py
 
 docs: setup
 	$(BIN)/python scripts/make_docs.py

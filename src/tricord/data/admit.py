@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 
+from tricord.data.gather import plans_of
 from tricord.data.mapped import blocks
 from tricord.data.schema import Dataset, FeatureTable, LazySequence, LazySequences, Ragged
 from tricord.errors import DataError
@@ -32,14 +33,17 @@ def admit(dataset: Dataset, *, lazy: bool = False) -> Dataset:
     return replace(dataset, splits=splits, notices=notices if lazy else tuple(notices))
 
 
-def finite(ragged: Ragged) -> tuple[Ragged, dict[str, int]]:
-    """The same frames with 0 for NaN and infinity, and how many cells of each kind there were."""
+def finite(ragged: Ragged, *, fresh: bool = False) -> tuple[Ragged, dict[str, int]]:
+    """The same frames with 0 for NaN and infinity, and how many cells of each kind there were.
+
+    fresh: the array given may be changed, instead of a copy of it.
+    """
     values, counts = ragged.values, Counter[str]()
     for rows in blocks(values):
         bad = ~np.isfinite(values[rows])
         if not bad.any():
             continue
-        if values is ragged.values:
+        if values is ragged.values and not fresh:
             values = values.copy()
         cells = values[rows][bad]
         counts["NaN"] += int(np.isnan(cells).sum())
@@ -53,25 +57,24 @@ def finite(ragged: Ragged) -> tuple[Ragged, dict[str, int]]:
 def _admitted(
     table: FeatureTable, source: str, lazy: bool, note: Callable[[str], None]
 ) -> FeatureTable:
-    lengths, widths = table.lengths, table.widths
     plans = LazySequences(
-        LazySequence(name, lengths[name], widths[name], partial(_clean, table, name, source, note))
-        for name in table.sequences
+        replace(plan, read=partial(_clean, plan, table.name, source, note))
+        for plan in plans_of(table).values()
     )
     return replace(table, sequences=plans if lazy else dict(plans))
 
 
-def _clean(table: FeatureTable, name: str, source: str, note: Callable[[str], None]) -> Ragged:
-    ragged, found = finite(table.sequences[name])
+def _clean(plan: LazySequence, split: str, source: str, note: Callable[[str], None]) -> Ragged:
+    ragged, found = finite(plan.read(), fresh=plan.fresh)
     if not found:
         return ragged
     if sum(found.values()) == ragged.values.size:
         raise DataError(
-            f"{source}: split '{table.name}', key '{name}': every cell is NaN or infinite, "
+            f"{source}: split '{split}', key '{plan.name}': every cell is NaN or infinite, "
             "expected finite numbers"
         )
     counts = ", ".join(f"{count} {kind}" for kind, count in found.items())
-    note(f"{table.name}: {name}: {counts} cells replaced by 0")
+    note(f"{split}: {plan.name}: {counts} cells replaced by 0")
     return ragged
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
@@ -35,25 +36,29 @@ class _RaggedTensor:
 
     @classmethod
     def of(cls, ragged: Ragged, device: torch.device | str) -> _RaggedTensor:
-        return cls(
-            torch.as_tensor(ragged.values, device=device),
-            torch.as_tensor(ragged.offsets, device=device),
-            ragged.padded_length,
-        )
+        with warnings.catch_warnings():
+            # A store's frames are mapped and read-only, and nothing here writes to them.
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+            values = torch.as_tensor(ragged.values, device=device)
+        return cls(values, torch.as_tensor(ragged.offsets, device=device), ragged.padded_length)
 
     def pad(self, rows: Tensor, full: bool) -> tuple[Tensor, Tensor]:
-        """(B, L, ...) values with zeros at the end, and (B, L) bool."""
+        """(B, L, ...) values, float16 as float32, with zeros at the end, and (B, L) bool."""
         starts = self.offsets[rows]
         lengths = self.offsets[rows + 1] - starts
         longest = self.padded_length if full else max(1, int(lengths.max()))
         steps = torch.arange(longest, device=rows.device)
         mask = steps[None, :] < lengths[:, None]
         if not len(self.values):
-            return self.values.new_zeros(*mask.shape, *self.values.shape[1:]), mask
+            return self._wide(self.values.new_zeros(*mask.shape, *self.values.shape[1:])), mask
         places = (starts[:, None] + steps).clamp(max=len(self.values) - 1)
-        padded = self.values[places]
+        padded = self._wide(self.values[places])
         fill = ~mask if padded.ndim == mask.ndim else ~mask.unsqueeze(-1)
         return padded.masked_fill_(fill, 0), mask
+
+    @staticmethod
+    def _wide(values: Tensor) -> Tensor:
+        return values.float() if values.dtype == torch.float16 else values
 
 
 class TensorTable:

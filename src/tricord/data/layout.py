@@ -251,7 +251,7 @@ class _Split:
             raise self.error(modality, f"shape {padded.shape} found, expected (N, L, width)")
         lengths = self._lengths(modality, padded, tokens)
         read = partial(Ragged.from_padded, padded, lengths, np.dtype(np.float32))
-        return LazySequence(modality, lengths, padded.shape[2], read)
+        return LazySequence(modality, lengths, padded.shape[2], read, fresh=True)
 
     def _lengths(
         self, modality: str, padded: NDArray[Any], tokens: Ragged | None

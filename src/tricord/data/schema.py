@@ -99,12 +99,14 @@ class LazySequence:
 
     name: the modality. lengths: (N,). width: numbers per frame.
     read: gives the frames; called each time they are asked for.
+    fresh: whether it makes a new array each time, which whoever asked may change.
     """
 
     name: str
     lengths: NDArray[np.int64]
     width: int
     read: Callable[[], Ragged]
+    fresh: bool = False
 
 
 class LazySequences(Mapping[str, Ragged]):

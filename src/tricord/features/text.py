@@ -6,15 +6,15 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from tricord.config import TextConfig
+from tricord.data.arrays import ArrayFile, Shape, map_arrays
 from tricord.data.schema import Dataset, FeatureTable, Ragged
 from tricord.errors import ConfigError, DataError
 from tricord.features.language import TextEncoder, tokenize
@@ -25,6 +25,7 @@ TEXT = str(Modality.TEXT)
 ENCODE_BATCH = 64
 
 Tick = Callable[[int, int], None]  # clips done, clips in all
+Frames = NDArray[np.float32]
 
 
 def cache_folder() -> Path:
@@ -38,25 +39,44 @@ def encode(
 ) -> Ragged:
     """Frozen hidden states of all sequences, in evaluation mode: (F, width) float32.
 
-    Computed once: kept under the hash of the encoder's settings and weights and the tokens.
+    Computed once: kept under the hash of the encoder's settings and weights and the tokens, and
+    mapped from there, not held in memory.
     """
+    if not keep:
+        values = np.zeros((len(tokens.values), encoder.width), dtype=np.float32)
+        _encode(encoder, tokens, partial(_put, values), tick)
+        return Ragged(values, tokens.offsets, tokens.padded_length)
     path = cache_folder() / "text" / f"{_key(encoder, tokens)}.safetensors"
-    if keep and path.is_file():
-        try:
-            return Ragged(load_file(path)["values"], tokens.offsets, tokens.padded_length)
-        except (SafetensorError, KeyError):
-            path.unlink(missing_ok=True)  # a broken file is made again
-    values = _encode(encoder, tokens, tick)
-    if keep:
-        write_atomically(path, lambda p: save_file({"values": values}, p))
+    layout = {"values": Shape("float32", (len(tokens.values), encoder.width))}
+
+    def write(place: Path) -> None:
+        with ArrayFile(place, layout) as file:
+            _encode(encoder, tokens, lambda first, s: file.write("values", s, first), tick)
+
+    try:
+        values = map_arrays(path, layout)["values"]
+    except DataError:  # none yet, or a broken one
+        write_atomically(path, write)
+        values = map_arrays(path, layout)["values"]
     return Ragged(values, tokens.offsets, tokens.padded_length)
 
 
+def _put(values: Frames, first: int, of_clip: Frames) -> None:
+    values[first : first + len(of_clip)] = of_clip
+
+
 @torch.no_grad()
-def _encode(encoder: TextEncoder, tokens: Ragged, tick: Tick | None) -> NDArray[np.float32]:
-    """Batches of similar length, so that little is spent on padding."""
+def _encode(
+    encoder: TextEncoder,
+    tokens: Ragged,
+    put: Callable[[int, Frames], object],
+    tick: Tick | None,
+) -> None:
+    """Batches of similar length, so that little is spent on padding.
+
+    put: takes the states of one clip, and the frame that is their first.
+    """
     encoder.eval()
-    values = np.zeros((len(tokens.values), encoder.width), dtype=np.float32)
     order = np.argsort(tokens.lengths, kind="stable")
     order = order[tokens.lengths[order] > 0]
     for start in range(0, len(order), ENCODE_BATCH):
@@ -65,11 +85,12 @@ def _encode(encoder: TextEncoder, tokens: Ragged, tick: Tick | None) -> NDArray[
         longest = int(part.lengths.max())
         padded = torch.as_tensor(part.padded()[:, :longest])
         mask = torch.arange(longest)[None, :] < torch.as_tensor(part.lengths)[:, None]
-        hidden = encoder(padded, mask)
-        values[tokens.positions(rows)] = hidden[mask].numpy()
+        hidden = encoder(padded, mask)[mask].numpy()
+        of_clips = np.split(hidden, part.offsets[1:-1])
+        for first, of_clip in zip(tokens.offsets[rows].tolist(), of_clips, strict=True):
+            put(first, of_clip)
         if tick is not None:
             tick(start + len(rows), len(order))
-    return values
 
 
 def _key(encoder: TextEncoder, tokens: Ragged) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 
 from tiny_bert import VOCABULARY, WIDTH, make_model
 from tricord.config import TextConfig
@@ -80,6 +81,15 @@ def test_features_are_computed_once(cache: Path) -> None:
     assert [p.suffix for p in cache.rglob("*") if p.is_file()] == [".safetensors"]
 
 
+def test_kept_features_are_mapped_from_their_file(cache: Path) -> None:
+    tokens = random_tokens(10)
+    for found in (encode(Counted().encoder, tokens), encode(Counted().encoder, tokens)):
+        assert not found.values.flags.writeable
+        assert not found.values.flags.owndata
+    (file,) = cache.rglob("*.safetensors")
+    np.testing.assert_array_equal(load_file(file)["values"], found.values)
+
+
 @pytest.mark.parametrize("change", ["weights", "heads", "tokens", "lengths"])
 def test_whatever_changes_is_computed_anew(cache: Path, change: str) -> None:
     encode(Counted().encoder, ragged([[5, 6, 7], [8]]))
@@ -96,7 +106,7 @@ def test_whatever_changes_is_computed_anew(cache: Path, change: str) -> None:
 @pytest.mark.parametrize("damage", [b"", b"not safetensors", None])
 def test_a_broken_file_is_made_again(cache: Path, damage: bytes | None) -> None:
     tokens, model = random_tokens(5), Counted()
-    expected = encode(model.encoder, tokens).values
+    expected = encode(model.encoder, tokens).values.copy()  # mapped from what is broken next
     (file,) = cache.rglob("*.safetensors")
     file.write_bytes(file.read_bytes()[:-9] if damage is None else damage)
     np.testing.assert_array_equal(encode(model.encoder, tokens).values, expected)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tricord.cli.data import show
+from tricord.cli.data import check, convert, export, fix, show, split, subset
 
 app = typer.Typer(
     help="Look at feature files, check them, mend them, keep them well.",
@@ -19,3 +19,9 @@ def _group() -> None:
 
 
 app.command("show")(show.command)
+app.command("check")(check.command)
+app.command("fix")(fix.command)
+app.command("split")(split.command)
+app.command("subset")(subset.command)
+app.command("convert")(convert.command)
+app.command("export")(export.command)

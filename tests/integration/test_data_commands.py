@@ -1,0 +1,300 @@
+"""tricord data split, subset, fix, export: as a user types them."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tricord import cli
+from tricord.data.load import load
+from tricord.data.mmsa import write_mmsa
+from tricord.data.store import read_store
+
+Splits = dict[str, dict[str, Any]]
+
+
+@dataclass
+class Said:
+    code: int
+    out: str
+    err: str
+
+
+Type = Callable[..., Said]
+
+
+@pytest.fixture
+def user(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Type:
+    """Runs a command in this process, in an empty folder."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    def types(*words: Any) -> Said:
+        capfd.readouterr()
+        code = cli.run(["data", *(str(w) for w in words)])
+        found = capfd.readouterr()
+        return Said(code, found.out, found.err)
+
+    return types
+
+
+def narrow(text: str) -> bool:
+    return all(len(line) <= 80 for line in text.splitlines())
+
+
+COMMANDS = ("split", "subset", "fix", "export")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_fits_and_shows_an_example(user: Type, command: str) -> None:
+    said = user(command, "--help")
+    assert said.code == 0
+    assert narrow(said.out)
+    assert f"tricord data {command} " in said.out
+    assert "Example" in said.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_is_there_is_not_replaced_unasked(user: Type, sim: Path, command: str) -> None:
+    words = ["--clips", 5] if command == "subset" else []
+    place = Path("out.pkl")
+    if command in ("split", "subset", "export"):
+        place.write_bytes(b"mine")
+        said = user(command, sim, place, *words)
+        assert (said.code, said.out) == (2, "")
+        assert said.err == "error: out.pkl: exists already; --overwrite replaces it\n"
+        assert place.read_bytes() == b"mine"
+        assert user(command, sim, place, *words, "--overwrite").code == 0
+        assert load(place)
+    store = Path("out.tricord")
+    if command != "export":
+        assert user(command, sim, store, *words).code == 0
+        before = read_store(store).fingerprint()
+        said = user(command, sim, store, *words)
+        assert said.code == 2
+        assert "exists already" in said.err
+        assert said.err.count("\n") == 1
+        assert read_store(store).fingerprint() == before
+        assert user(command, sim, store, *words, "--overwrite").code == 0
+
+
+@pytest.mark.parametrize("name", ["out", "out.zip", "out.csv"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_name_says_what_is_written(user: Type, sim: Path, command: str, name: str) -> None:
+    words = ["--clips", 5] if command == "subset" else []
+    said = user(command, sim, name, *words)
+    assert said.code == 2
+    assert f"{name}: name found, expected one that ends in " in said.err
+    assert list(Path().iterdir()) == []
+
+
+# --------------------------------------------------------------------------------- split
+
+
+def test_split(user: Type, sim: Path) -> None:
+    said = user("split", sim, "new.pkl", "--seed", 3)
+    assert said.code == 0
+    assert narrow(said.out)
+    assert "chi-square" in said.out
+    assert "written to new.pkl" in said.out
+    assert "41 -> " in said.out
+    old, new = load(sim), load("new.pkl")
+    videos = [set(table.videos) for table in new.splits.values()]
+    assert not videos[0] & videos[1]
+    assert not (videos[0] | videos[1]) & videos[2]
+    assert sorted(c for t in new.splits.values() for c in t.ids) == sorted(
+        c for t in old.splits.values() for c in t.ids
+    )
+    assert new.simulated  # what is simulated stays marked
+    assert new.recipe["history"] == [
+        {
+            "command": "split",
+            "by": "video",
+            "shares": [0.6, 0.2, 0.2],
+            "seed": 3,
+            "keep_test": False,
+            "of": "sim.pkl",
+        }
+    ]
+    assert user("split", sim, "again.tricord", "--seed", 3, "--shares", "6,2,2").code == 0
+    assert read_store("again.tricord").fingerprint() == new.fingerprint()
+
+
+def test_split_by_named_groups(user: Type, sim: Path) -> None:
+    data = load(sim)
+    videos = sorted({v for table in data.splits.values() for v in table.videos.tolist()})
+    speakers = {video: f"s{i % 4}" for i, video in enumerate(videos)}
+    lines = [f"{video},{speaker}" for video, speaker in speakers.items()]
+    Path("speakers.csv").write_text("\n".join(["video_id,speaker", *lines]))
+    assert user("split", sim, "new.pkl", "--by", "speakers.csv").code == 0
+    found = [{speakers[v] for v in t.videos} for t in load("new.pkl").splits.values()]
+    assert sum(map(len, found)) == 4
+    said = user("split", sim, "other.pkl", "--by", "speaker")
+    assert "note: the data name no speakers: each video is taken for one" in said.out
+    Path("two.csv").write_text(
+        "\n".join(["id,group", *(f"{v},{i % 2}" for i, v in enumerate(videos))])
+    )
+    said = user("split", sim, "third.pkl", "--by", "two.csv")
+    assert said.code == 2
+    assert said.err.endswith("2 groups found ('0', '1'), expected at least 3, one for each split\n")
+    for words, message in (
+        (("--by", "mood"), "--by: 'mood' found, expected video, speaker, or a .csv or .json file"),
+        (("--by", "none.csv"), "none.csv: cannot be read"),
+        (("--shares", "a,b"), "--shares: 'a,b' found"),
+        (("--shares", "1,1"), "shares: [1.0, 1.0] found, expected three positive numbers"),
+    ):
+        said = user("split", sim, "fourth.pkl", *words)
+        assert said.code == 2
+        assert message in said.err
+    assert not Path("third.pkl").exists()
+
+
+def test_split_keeps_test(user: Type, sim: Path) -> None:
+    assert user("split", sim, "new.pkl", "--keep-test", "--seed", 9).code == 0
+    assert load("new.pkl")["test"].ids == load(sim)["test"].ids
+
+
+# --------------------------------------------------------------------------------- subset
+
+
+def test_subset_keeps_a_share_of_the_consistent(user: Type, sim: Path) -> None:
+    kept: list[set[str]] = []
+    for share in (0.4, 0.6):
+        said = user("subset", sim, f"{share}.tricord", "--keep-consistent", share)
+        assert said.code == 0
+        assert narrow(said.out)
+        store = read_store(f"{share}.tricord")
+        kept.append(set(store["train"].ids))
+        assert store["test"].ids == load(sim)["test"].ids
+    assert kept[0] < kept[1] < set(load(sim)["train"].ids)
+    for words, message in (
+        ((), "nothing asked for"),
+        (("--keep-consistent", 40), "expected a number in 0..1"),
+        (("--only", "all"), "--only: 'all' found, expected msc or msi"),
+        (("--clips", 0), "clips: 0 found"),
+        (("--labels", "bored"), "labels ['bored'] asked for"),
+        (("--ids", "none.txt"), "none.txt: cannot be read"),
+        (("--clips", 3, "--split", "dev"), "split 'dev' not found"),
+    ):
+        said = user("subset", sim, "x.pkl", *words)
+        assert (said.code, said.err.count("\n")) == (2, 1)
+        assert message in said.err
+    assert not Path("x.pkl").exists()
+
+
+def test_subset_filters(user: Type, sim: Path) -> None:
+    said = user("subset", sim, "x.pkl", "--drop-neutral", "--only", "msi", "--label-max", 0.5)
+    assert said.code == 0
+    for table in load("x.pkl").splits.values():
+        assert ((table.scores[:, 0] != 0) & (table.scores[:, 0] <= 0.5)).all()
+    ids = load("x.pkl")["test"].ids[:2]
+    Path("ids.txt").write_text("\n".join(ids))
+    assert user("subset", "x.pkl", "y.pkl", "--ids", "ids.txt", "--split", "test").code == 0
+    assert load("y.pkl")["test"].ids == ids
+    assert load("y.pkl")["train"].ids == load("x.pkl")["train"].ids
+    assert [step["command"] for step in load("y.pkl").recipe["history"]] == ["subset"] * 2
+
+
+# --------------------------------------------------------------------------------- fix
+
+
+@pytest.fixture
+def raw(simulated: tuple[Splits, dict[str, Any]], tmp_path: Path) -> Path:
+    """The simulated file with something of everything wrong."""
+    splits = {name: dict(split) for name, split in simulated[0].items()}
+    train = splits["train"]
+    twice = np.r_[np.arange(41), 4]
+    for key, value in train.items():
+        train[key] = value[twice] if isinstance(value, np.ndarray) else [value[i] for i in twice]
+    train["id"][7] = splits["test"]["id"][0]
+    train["audio"] = train["audio"].copy()
+    train["audio"][2, 0, 3] = -np.inf
+    train["vision"] = train["vision"].copy()
+    train["vision"][:, :, 5] = 1.5
+    train["vision_lengths"] = np.full(42, train["vision"].shape[1])
+    train["vision"][3, 1:] = 0
+    train["regression_labels"] = train["regression_labels"].copy()
+    train["regression_labels"][9] = 7.0
+    write_mmsa(tmp_path / "raw.pkl", splits)
+    return tmp_path / "raw.pkl"
+
+
+def test_fix(user: Type, raw: Path) -> None:
+    said = user("fix", raw, "clean.tricord", "--drop-dead-columns", "--preset", "ch-sims")
+    assert (said.code, said.err) == (0, "")
+    assert narrow(said.out)
+    for line in (
+        "train: id: 1 clips dropped (repeated-id)",
+        "train: clip: 1 clips dropped (shared-clip)",
+        "train: audio: 1 cells changed (nonfinite)",
+        "train: regression_labels: 1 labels reported (label-range)",
+        "42 -> 40",
+        "note: every change is in clean.fixes.json",
+    ):
+        assert line in said.out
+    clean = read_store("clean.tricord")
+    assert len(clean["train"]) == 40
+    assert clean["train"].scores[:, 0].max() == 7
+    log = json.loads(Path("clean.fixes.json").read_text())
+    rules = {change["rule"] for change in log["changes"]}
+    assert rules >= {"repeated-id", "shared-clip", "nonfinite", "zero-padding", "label-range"}
+    (cell,) = [c for c in log["changes"] if c["rule"] == "nonfinite"]
+    assert (cell["split"], cell["key"], cell["column"]) == ("train", "audio", 3)
+    assert (cell["before"], cell["after"], cell["count"]) == ("-inf", 0.0, 1)
+    assert any("audio: 1 cells changed" in notice for notice in clean.notices)
+
+
+def test_fix_can_be_told_otherwise(user: Type, raw: Path) -> None:
+    said = user("fix", raw, "kept.pkl", "--keep-zero-padding", "--log", "log.json")
+    assert said.code == 0
+    assert "zero-padding" not in said.out
+    assert Path("log.json").exists()
+    assert (
+        load("kept.pkl")["train"].lengths["vision"].min()
+        == load("kept.pkl")["train"].lengths["vision"].max()
+    )
+    for words, message in (
+        (("--replace-nonfinite", "nan"), "expected zero or column-mean"),
+        (("--drop-overlap", "all"), "expected clip or video"),
+        (("--log", "log.json"), "log.json: exists already; --overwrite replaces it"),
+        (("--preset", "none"), "none"),
+    ):
+        said = user("fix", raw, "x.tricord", *words)
+        assert (said.code, said.err.count("\n")) == (2, 1)
+        assert message in said.err
+    assert not Path("x.tricord").exists()
+
+
+# --------------------------------------------------------------------------------- export
+
+
+def test_export_and_back(user: Type, sim: Path) -> None:
+    said = user("export", sim, "out.pkl")
+    assert said.code == 0
+    assert "written to out.pkl: train 41, valid 14, test 14 clips" in said.out
+    assert load("out.pkl").fingerprint() == load(sim).fingerprint()
+    assert load("out.pkl").simulated
+    content = pickle.loads(Path("out.pkl").read_bytes())
+    assert content["train"]["audio"].dtype == np.float32
+    said = user("export", sim, "x.pkl", "--format", "csv")
+    assert (said.code, said.err) == (2, "error: --format: 'csv' found, expected mmsa\n")
+
+
+def test_stores_are_read_by_all(user: Type, sim: Path) -> None:
+    assert user("subset", sim, "a.tricord", "--clips", 12).code == 0
+    assert user("split", "a.tricord", "b.tricord", "--keep-test").code == 0
+    assert user("fix", "b.tricord", "c.tricord", "--keep-zero-padding").code == 0
+    assert user("export", "c.tricord", "d.pkl").code == 0
+    assert load("d.pkl").fingerprint() == read_store("b.tricord").fingerprint()
+    steps = [step["command"] for step in load("d.pkl").recipe["history"]]
+    assert steps == ["subset", "split", "fix"]
