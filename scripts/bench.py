@@ -24,9 +24,9 @@ from tricord.api import checked, config_for
 from tricord.config import RunConfig
 from tricord.data.batching import Loader
 from tricord.data.load import load
-from tricord.data.mmsa import write_mmsa
+from tricord.data.readers.mmsa import write_mmsa
 from tricord.data.schema import Dataset
-from tricord.data.simulate import simulate
+from tricord.data.simulation.simulate import simulate
 from tricord.features.text import TextSource
 from tricord.models.cmc import CMC
 from tricord.plgm import refine_labels

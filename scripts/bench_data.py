@@ -183,7 +183,7 @@ def child(name: str, path: Path, store: Path) -> None:
     """Import, say so, work, say how long it took."""
     import torch
 
-    import tricord.data.store
+    import tricord.data.store.read
     import tricord.models.cmc
     import tricord.training.run  # noqa: F401
 

@@ -1,4 +1,4 @@
-"""Find the simulator's noise levels and write src/tricord/data/simulation_levels.json.
+"""Find the simulator's noise levels and write src/tricord/data/simulation/simulation_levels.json.
 
 A level is the accuracy (non-positive against positive) of the oracle of one modality: the best
 that can be said of M from this modality's sequence alone, in the population of the packaged joint
@@ -19,11 +19,11 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import gammaln
 
-from tricord.data import simulation_model
-from tricord.data.simulation_model import MAX_EVIDENCE_WORDS, MEANS, PRESETS, Floats
+from tricord.data.simulation import model
+from tricord.data.simulation.model import MAX_EVIDENCE_WORDS, MEANS, PRESETS, Floats
 from tricord.types import MODALITIES
 
-TARGET = Path(simulation_model.__file__).with_name("simulation_levels.json")
+TARGET = Path(model.__file__).with_name("simulation_levels.json")
 GRID = 801
 DIGITS = 6
 
@@ -44,7 +44,7 @@ def gaussian_accuracy(joint: Floats, noise: float) -> float:
 
 def text_accuracy(joint: Floats, words: int, weight: float) -> float:
     """Oracle of a text with so many evidence words, summed over all counts."""
-    table = simulation_model.text_likelihoods(np.full(words, weight))
+    table = model.text_likelihoods(np.full(words, weight))
     counts = np.moveaxis(np.indices(table.shape[:3]), 0, -1)
     possible = counts.sum(axis=-1) == words
     ways = np.exp(gammaln(words + 1) - gammaln(counts[possible] + 1).sum(axis=-1))
@@ -76,7 +76,7 @@ def calibrate_gaussian(joint: Floats, target: float) -> dict[str, object]:
 
 def calibrate() -> dict[str, dict[str, dict[str, object]]]:
     """Modality -> level with two digits -> parameters and the accuracy that they reach."""
-    population = simulation_model.ch_sims_joint()
+    population = model.ch_sims_joint()
     levels: dict[str, dict[str, dict[str, object]]] = {}
     for axis, modality in enumerate(MODALITIES, start=1):
         others = tuple(i for i in (1, 2, 3) if i != axis)
@@ -91,7 +91,7 @@ def main() -> None:
     content = {
         "about": "Written by scripts/calibrate_simulation.py. Per modality and level (oracle "
         "accuracy for M, non-positive against positive): the parameters of "
-        "tricord.data.simulation_model and the accuracy that they reach. Text: one weight and one "
+        "tricord.data.simulation.model and the accuracy that they reach. Text: one weight and one "
         "accuracy for each number of evidence words, 1 to 16.",
         "levels": calibrate(),
     }

@@ -39,9 +39,9 @@ HEAVY = {"torch", "numpy", "transformers", "scipy", "matplotlib", "safetensors"}
 
 SCREEN_IMPORTS = {"click", "rich", "typer"}
 PRINTING = {"print", "sys.stdout.write", "sys.stderr.write"}
-UNPICKLER = "tricord.data.pickle_safe"  # it subclasses pickle.Unpickler and admits arrays only
+UNPICKLER = "tricord.data.readers.pickle_safe"  # its pickle.Unpickler admits arrays only
 # It reads HDF5 in a process of its own, as the library may crash or hang on a damaged file.
-GUARDED = ("tricord.data.hdf5_safe", "subprocess")
+GUARDED = ("tricord.data.readers.hdf5_safe", "subprocess")
 UNSAFE = {
     "eval", "exec", "compile", "__import__", "os.system",
     "pickle.load", "pickle.loads", "pickle.Unpickler", "torch.load", "torch.hub.load",
@@ -211,9 +211,9 @@ def test_every_file_keeps_the_rule(rule: str) -> None:
         ("screen", "tricord.api", "import sys\nsys.stdout.write('x')"),
         ("screen", "tricord.training.loop", "import typer"),
         ("screen", "tricord.report.html", "from rich.table import Table"),
-        ("safety", "tricord.data.mmsa", "import pickle\npickle.load(file)"),
-        ("safety", "tricord.data.mmsa", "from pickle import loads as read\nread(b'')"),
-        ("safety", "tricord.data.mmsa", "import pickle\nclass U(pickle.Unpickler): ..."),
+        ("safety", "tricord.data.readers.mmsa", "import pickle\npickle.load(file)"),
+        ("safety", "tricord.data.readers.mmsa", "from pickle import loads as read\nread(b'')"),
+        ("safety", "tricord.data.readers.mmsa", "import pickle\nclass U(pickle.Unpickler): ..."),
         ("safety", "tricord.training.checkpoint", "import torch\ntorch.load('x')"),
         ("safety", "tricord.config", "eval('1')"),
         ("safety", "tricord.data.load", "import numpy as np\nnp.load('x', allow_pickle=True)"),

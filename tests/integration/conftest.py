@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import tricord
-from tricord.data.mmsa import write_mmsa
+from tricord.data.readers.mmsa import write_mmsa
 from tricord.data.schema import Dataset
-from tricord.data.simulate import simulate
+from tricord.data.simulation.simulate import simulate
 
 Splits = dict[str, dict[str, Any]]
 

@@ -22,7 +22,7 @@ import pytest
 import tiny_data
 import tricord
 from tricord import api, cli
-from tricord.data.mmsa import write_mmsa
+from tricord.data.readers.mmsa import write_mmsa
 
 COMMANDS = [[], ["demo"], ["simulate"], ["data"], ["data", "show"], ["train"], ["evaluate"]]
 COMMANDS.append(["predict"])

@@ -21,7 +21,7 @@ import pytest
 
 from tricord import cli
 from tricord.data.load import load
-from tricord.data.mmsa import write_mmsa
+from tricord.data.readers.mmsa import write_mmsa
 from tricord.data.schema import Dataset
 from tricord.data.store import manifest_of, read_store, verify_store, write_store
 from tricord.errors import DataError

@@ -13,9 +13,9 @@ import pytest
 
 from tricord import cli
 from tricord.data.check import check
-from tricord.data.label_table import read_label_file
 from tricord.data.load import read
-from tricord.data.mmsa import write_mmsa
+from tricord.data.readers.label_table import read_label_file
+from tricord.data.readers.mmsa import write_mmsa
 from tricord.data.store import read_store, write_store
 
 Splits = dict[str, dict[str, Any]]

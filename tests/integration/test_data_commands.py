@@ -14,7 +14,7 @@ import pytest
 
 from tricord import cli
 from tricord.data.load import load
-from tricord.data.mmsa import write_mmsa
+from tricord.data.readers.mmsa import write_mmsa
 from tricord.data.store import read_store
 
 Splits = dict[str, dict[str, Any]]

@@ -16,7 +16,7 @@ import tiny_data
 import tricord
 from tricord.api import Run
 from tricord.cli.console import evaluation_table
-from tricord.data.mmsa import write_mmsa
+from tricord.data.readers.mmsa import write_mmsa
 from tricord.errors import ConfigError, DataError
 from tricord.types import Subset
 

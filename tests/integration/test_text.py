@@ -15,7 +15,7 @@ import tiny_data
 import tricord
 from tiny_bert import SPECIAL, WIDTH, WORDS, make_folder
 from tricord.api import Run
-from tricord.data.mmsa import write_mmsa
+from tricord.data.readers.mmsa import write_mmsa
 from tricord.errors import ConfigError, DataError
 from tricord.training.loop import Observer, Progress, Stage
 from tricord.training.pretrain import PretrainStage

@@ -15,7 +15,7 @@ import tiny_data
 import tricord
 from tiny_data import assert_same_training
 from tricord.api import RUN_FILE, Run, config_for
-from tricord.data.mmsa import write_mmsa
+from tricord.data.readers.mmsa import write_mmsa
 from tricord.data.schema import Dataset, FeatureTable
 from tricord.errors import ConfigError, DataError, ModelError
 from tricord.training.checkpoint import read_json, write_json

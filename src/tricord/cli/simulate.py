@@ -32,8 +32,8 @@ def command(
         tricord simulate --out sim.pkl --length-scale 0.2
     """
     from tricord.cli.console import console
-    from tricord.data.mmsa import write_mmsa
-    from tricord.data.simulate import simulate
+    from tricord.data.readers.mmsa import write_mmsa
+    from tricord.data.simulation.simulate import simulate
 
     with console.status("simulating"):
         splits, record = simulate(

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tricord.data.admit import admit
-from tricord.data.csd_folder import read_csd_folder, refuse_single_csd
-from tricord.data.folder import is_clip_folder, read_folder
-from tricord.data.label_table import read_label_file
-from tricord.data.mmsa import read_mmsa
-from tricord.data.npz import read_npz
+from tricord.data.readers.csd_folder import read_csd_folder, refuse_single_csd
+from tricord.data.readers.folder import is_clip_folder, read_folder
+from tricord.data.readers.label_table import read_label_file
+from tricord.data.readers.mmsa import read_mmsa
+from tricord.data.readers.npz import read_npz
 from tricord.data.schema import Dataset
 from tricord.data.store import is_store, read_store
 from tricord.errors import DataError

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tricord.data.layout import LABEL, label_key
+from tricord.data.readers.layout import LABEL, label_key
 from tricord.data.schema import Dataset, FeatureTable
 from tricord.errors import DataError
 from tricord.labels import UNKNOWN, LabelScheme

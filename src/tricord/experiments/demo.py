@@ -9,9 +9,9 @@ from typing import Any
 
 from tricord.api import Run, checked, config_for, train
 from tricord.data.load import load
-from tricord.data.mmsa import write_mmsa
+from tricord.data.readers.mmsa import write_mmsa
 from tricord.data.schema import Dataset
-from tricord.data.simulate import simulate
+from tricord.data.simulation.simulate import simulate
 from tricord.evaluation.statistics import mean_t_interval, over_datasets
 from tricord.evaluation.table import Evaluation, evaluate
 from tricord.training.loop import Observer

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from tricord.config import TextConfig
-from tricord.data.arrays import ArrayFile, Shape, map_arrays
 from tricord.data.schema import Dataset, FeatureTable, Ragged
+from tricord.data.store.arrays import ArrayFile, Shape, map_arrays
 from tricord.errors import ConfigError, DataError
 from tricord.features.language import TextEncoder, tokenize
 from tricord.files import write_atomically

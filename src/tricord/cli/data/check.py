@@ -57,7 +57,7 @@ def command(
     from rich.console import Console
 
     from tricord.data.check import check
-    from tricord.data.grouping import read_groups
+    from tricord.data.derive.grouping import read_groups
     from tricord.data.load import read
 
     named = None if by is None else read_groups(by)

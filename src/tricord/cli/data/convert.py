@@ -49,9 +49,8 @@ def command(
     from tricord.cli.data.joining import with_files
     from tricord.data.admit import admit
     from tricord.data.load import read
-    from tricord.data.store import manifest_of, read_store, write_store
-    from tricord.data.store_manifest import file_sha256, provenance_of
-    from tricord.data.store_write import check_place
+    from tricord.data.store import check_place, manifest_of, read_store, write_store
+    from tricord.data.store.manifest import file_sha256, provenance_of
 
     check_place(store, overwrite)
     polarity = polarity_of(source) if preset is None else presets.get(preset).labels.polarity

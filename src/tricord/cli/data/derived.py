@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from tricord.data.schema import Dataset, FeatureTable
-    from tricord.data.store_manifest import Tick
+    from tricord.data.store.manifest import Tick
     from tricord.types import Polarity
 
 SOURCE = typer.Argument(help="A feature file or store, of any known kind.")
@@ -41,8 +41,8 @@ def opened(source: Path, out: Path, *, overwrite: bool) -> Dataset:
 
 def check_out(out: Path, *, overwrite: bool) -> None:
     """Raises DataError for a place that cannot be written to."""
-    from tricord.data.store_format import SUFFIX
-    from tricord.data.store_write import check_place
+    from tricord.data.store import check_place
+    from tricord.data.store.format import SUFFIX
     from tricord.errors import DataError
 
     if out.suffix == ".pkl":
@@ -66,8 +66,8 @@ def save(
     from dataclasses import replace
 
     from tricord.data.admit import admit
-    from tricord.data.export import export_mmsa
-    from tricord.data.store_write import write_store
+    from tricord.data.derive.export import export_mmsa
+    from tricord.data.store import write_store
 
     before = dataset.recipe.get("history", [])
     history = [*(before if isinstance(before, list) else [before]), {**done, "of": source.name}]

@@ -28,7 +28,7 @@ def command(
     """
     from tricord.cli.data.derived import check_out, progress
     from tricord.data.admit import admit
-    from tricord.data.export import export_mmsa
+    from tricord.data.derive.export import export_mmsa
     from tricord.data.load import read
     from tricord.errors import ConfigError, DataError
 

@@ -10,7 +10,7 @@ import typer
 from tricord.cli.data.derived import Out, Overwrite, Source
 
 if TYPE_CHECKING:
-    from tricord.data.fix_log import Change
+    from tricord.data.derive.fix_log import Change
 
 _MOST_LINES = 12
 
@@ -69,7 +69,7 @@ def command(
     """
     from tricord.cli.console import console
     from tricord.cli.data.derived import opened, save, show_changes
-    from tricord.data.fix import fix
+    from tricord.data.derive.fix import fix
 
     place = log or out.with_suffix(".fixes.json")
     rules = _rules(
@@ -98,9 +98,9 @@ def _rules(*, fill: str, overlap: str, preset: str | None, **switches: bool) -> 
     from typing import get_args
 
     from tricord import presets
-    from tricord.data.fix import WIDEST, Rules
-    from tricord.data.fix_frames import Fill
-    from tricord.data.fix_rows import Shared
+    from tricord.data.derive.fix import WIDEST, Rules
+    from tricord.data.derive.fix_frames import Fill
+    from tricord.data.derive.fix_rows import Shared
     from tricord.errors import ConfigError
 
     for option, found, known in (
@@ -127,7 +127,7 @@ def _write_log(place: Path, source: Path, out: Path, changes: list[Change]) -> N
     import json
 
     from tricord._version import __version__
-    from tricord.data.fix_log import as_json
+    from tricord.data.derive.fix_log import as_json
     from tricord.files import write_atomically
 
     content = {
@@ -142,7 +142,7 @@ def _write_log(place: Path, source: Path, out: Path, changes: list[Change]) -> N
 
 def _show(changes: list[Change]) -> None:
     """One line for each kind of change; columns are in the log."""
-    from tricord.data.fix_log import summary
+    from tricord.data.derive.fix_log import summary
 
     lines = summary(changes)
     for line in lines[:_MOST_LINES] or ("nothing to fix",):

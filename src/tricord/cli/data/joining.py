@@ -38,11 +38,11 @@ def with_files(
     allow_missing: str,
     join_ids: str,
 ) -> Dataset:
-    """The data set with the modalities that these options name (see `tricord.data.join.joined`).
+    """The data set with the modalities that these options name: `tricord.data.derive.join`.
 
     Raises ConfigError for options that say nothing, DataError where the files do not fit.
     """
-    from tricord.data.join import joined
+    from tricord.data.derive.join import joined
     from tricord.errors import ConfigError
 
     if join_ids not in ("exact", "loose"):

@@ -11,7 +11,7 @@ from tricord.cli.data.derived import Out, Overwrite, Source
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tricord.data.grouping import SplitReport
+    from tricord.data.derive.grouping import SplitReport
     from tricord.data.schema import Dataset
 
 
@@ -49,7 +49,7 @@ def command(
     from tricord.cli.console import console
     from tricord.cli.data.derived import opened, save, show_changes
     from tricord.data.admit import admit
-    from tricord.data.grouping import split_by_group
+    from tricord.data.derive.grouping import split_by_group
 
     parts = _numbers(shares)
     data = opened(source, out, overwrite=overwrite)
@@ -82,7 +82,7 @@ def _groups(data: Dataset, by: str) -> tuple[Mapping[str, Sequence[str]], tuple[
     """The group of each clip, and what to say of it."""
     from pathlib import Path
 
-    from tricord.data.grouping import groups_of, read_groups
+    from tricord.data.derive.grouping import groups_of, read_groups
     from tricord.errors import ConfigError
 
     if by == "video":

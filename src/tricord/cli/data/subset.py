@@ -52,7 +52,7 @@ def command(
         tricord data subset sims.pkl small.pkl --clips 50 --drop-neutral
     """
     from tricord.cli.data.derived import opened, save, show_changes
-    from tricord.data.subset import Choice, choose, read_ids, retained
+    from tricord.data.derive.subset import Choice, choose, read_ids, retained
     from tricord.errors import ConfigError
 
     if only not in (None, "msc", "msi"):

@@ -52,9 +52,9 @@ def check(
 
     path: its file or store, for the checksums. known: a name of `KNOWN`, to compare with that data
     set whatever the file looks like. groups: id or video -> group, such as the speaker (see
-    `tricord.data.grouping.read_groups`), none of which should be in two splits. progress: told what
-    is being done, how much of it, and of how much. Each sequence is read once, one in memory at a
-    time.
+    `tricord.data.derive.grouping.read_groups`), none of which should be in two splits. progress:
+    told what is being done, how much of it, and of how much. Each sequence is read once, one in
+    memory at a time.
 
     Raises ConfigError for a data set that is not known, DataError where the file cannot be read
     or a clip has no group.

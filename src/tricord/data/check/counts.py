@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from tricord.data.balance import independence
 from tricord.data.check.evidence import Evidence, signs_of
 from tricord.data.check.findings import SPLIT_COMMAND, Finding, Severity, Where
 from tricord.data.check.known import Known, Pair
+from tricord.data.derive.balance import independence
 from tricord.data.describe import describe
 from tricord.data.schema import FeatureTable
 from tricord.data.splits import subset_masks

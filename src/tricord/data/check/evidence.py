@@ -14,10 +14,10 @@ from tricord.data.check.known import Known
 from tricord.data.check.language import Writing, writing_of
 from tricord.data.check.recognise import UNKNOWN, Recognition, Traits, recognise
 from tricord.data.check.scan import Scan, scan
-from tricord.data.grouping import groups_of
+from tricord.data.derive.grouping import groups_of
 from tricord.data.schema import ID_SEPARATOR, Dataset, FeatureTable, Ragged
 from tricord.data.store import is_store, verify_store
-from tricord.data.store_manifest import file_sha256
+from tricord.data.store.manifest import file_sha256
 from tricord.errors import DataError
 
 Progress = Callable[[str, int, int], None]  # what is being done, done so far, of how much

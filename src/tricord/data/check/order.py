@@ -18,7 +18,7 @@ from tricord.data.check.evidence import Evidence, signs_of
 from tricord.data.check.findings import Finding, Severity, Where
 from tricord.data.check.labels import names_of
 from tricord.data.check.statistics import correlations, groups_of, out_of_fold, standard_error
-from tricord.data.simulation_model import ch_sims_joint
+from tricord.data.simulation.model import ch_sims_joint
 
 Floats = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ import checked_data
 from checked_data import everywhere, found, with_scores
 from tricord.data.check import KNOWN, Severity, check, known
 from tricord.data.check.known import Pair
-from tricord.data.mmsa import read_mmsa, write_mmsa
+from tricord.data.readers.mmsa import read_mmsa, write_mmsa
 from tricord.data.schema import UNSPLIT, Dataset, FeatureTable, Ragged
 
 

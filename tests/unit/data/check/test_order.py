@@ -13,7 +13,7 @@ import checked_data
 from checked_data import everywhere, found, with_scores
 from tricord.data.check import Severity
 from tricord.data.schema import SPLITS, Dataset, FeatureTable, Ragged
-from tricord.data.simulation_model import ch_sims_joint
+from tricord.data.simulation.model import ch_sims_joint
 
 
 def reordered(dataset: Dataset, order: Sequence[int]) -> Dataset:
