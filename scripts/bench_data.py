@@ -1,4 +1,4 @@
-"""Time and memory of reading, converting and training from data: bench/results/data.json.
+"""Time and memory of reading, converting and training from data: docs/results/data_files.json.
 
 Simulated files of the size of CH-SIMS and CMU-MOSEI (clips, widths, padding; what is in them is
 random), read as a plain pickle and as a store, each in a process of its own, in the same run.
@@ -27,7 +27,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-RESULT = Path(__file__).parent.parent / "bench" / "results" / "data.json"
+from tricord.training.trained import versions
+
+RESULT = Path(__file__).parent.parent / "docs" / "results" / "data_files.json"
 RUNS = 3
 CHUNK = 512
 POLL_SECONDS = 0.02
@@ -276,7 +278,12 @@ def main() -> None:
         child(options.child[0], *map(Path, options.child[1:]))
         return
     sizes = {"ch_sims": CH_SIMS} if options.quick else {"ch_sims": CH_SIMS, "mosei": MOSEI}
-    result: dict[str, Any] = {"simulated": True, "cores": os.cpu_count()}
+    result: dict[str, Any] = {
+        "kind": "data files",
+        "simulated": True,
+        "cores": os.cpu_count(),
+        "versions": versions(),
+    }
     with tempfile.TemporaryDirectory(dir=os.environ.get("TRICORD_BENCH")) as name:
         for key, size in sizes.items():
             folder = Path(name) / key

@@ -1,8 +1,8 @@
 """Render the results in README.md from the JSON files in docs/results.
 
-Three kinds of file are known: a table (`tricord.evaluation.table.Evaluation.to_json`), a comparison
-over data sets (`tricord.experiments.demo.compare_over_seeds`), and options
-(`scripts/measure_options.py`). The text between the
+Four kinds of file are known: a table (`tricord.evaluation.table.Evaluation.to_json`), a comparison
+over data sets (`tricord.experiments.demo.compare_over_seeds`), options
+(`scripts/measure_options.py`), and time and memory (`scripts/bench_data.py`). The text between the
 markers is a function of the files alone.
 
     python scripts/make_docs.py
@@ -50,9 +50,9 @@ def _result(name: str, content: Mapping[str, Any]) -> str:
         return _over_data_sets(name, content)
     if content.get("kind") == "options":
         return _options(name, content)
-    raise ValueError(
-        f"docs/results/{name}: neither a table, nor a comparison over data sets, nor options"
-    )
+    if content.get("kind") == "data files":
+        return _data_files(name, content)
+    raise ValueError(f"docs/results/{name}: of no known kind")
 
 
 def _evaluation(name: str, content: Mapping[str, Any]) -> str:
@@ -130,6 +130,40 @@ def _options(name: str, content: Mapping[str, Any]) -> str:
         rows.append(row)
     subsets = ["all", *list(next(iter(content["options"].values())))[1:]]
     return f"{caption}\n\n{_table(['', *subsets], rows)}"
+
+
+def _data_files(name: str, content: Mapping[str, Any]) -> str:
+    """Time and memory, by the size of the data."""
+    sizes = {"CH-SIMS": content["ch_sims"], "CMU-MOSEI": content["mosei"]}
+    found = [
+        f"{title}'s size: pickle {c['pickle_mb']:.0f} MB, store {c['store_mb']:.0f} MB"
+        for title, c in sizes.items()
+    ]
+    epoch = content["epoch"]
+    caption = (
+        f"{_simulated(content)}[`{name}`](docs/results/{name}): seconds, and MB that the process "
+        f"grows by at its largest, {content['cores']} cores, one thread. {'; '.join(found)}. An "
+        f"epoch on a store of CMU-MOSEI's size grows by {epoch['whole']['anonymous_mb']:.0f} MB of "
+        f"memory of its own, on an eighth of it by {epoch['eighth']['anonymous_mb']:.0f} MB."
+    )
+    rows = [
+        [said, *(f"{c[key]['seconds']:.3g} s, {c[key]['rss_mb']:.0f} MB" for c in sizes.values())]
+        for key, said in (
+            ("plain_pickle", "Python's own unpickler"),
+            ("load_pickle", "`tricord.load` of the pickle"),
+            ("open_store", "`tricord.load` of the store"),
+            ("convert", "pickle to store"),
+        )
+    ]
+    ratios = {
+        "time_of_opening": "unpickler over store, time",
+        "memory_of_opening": "unpickler over store, memory",
+        "peak_of_converting_over_largest_array": "peak of converting over the largest array",
+    }
+    rows += [
+        [said, *(f"{c['ratio'][key]:.3g}" for c in sizes.values())] for key, said in ratios.items()
+    ]
+    return f"{caption}\n\n{_table(['', *sizes], rows)}"
 
 
 def _named(name: str, note: str) -> str:

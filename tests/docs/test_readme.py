@@ -349,6 +349,29 @@ def test_results_are_rendered_by_hand() -> None:
     assert docs.PLACEHOLDER in docs.render(rendered, {})
 
 
+def test_time_and_memory_of_data_files_are_rendered() -> None:
+    docs = make_docs()
+    did = {"seconds": 8.0, "rss_mb": 500.0, "anonymous_mb": 499.0}
+    size = {
+        **{"pickle_mb": 512.4, "store_mb": 300.0},
+        **{key: did for key in ("plain_pickle", "load_pickle", "convert")},
+        "open_store": {"seconds": 0.0161, "rss_mb": 11.3, "anonymous_mb": 7.0},
+        "ratio": {
+            "time_of_opening": 496.9,
+            "memory_of_opening": 44.2,
+            "peak_of_converting_over_largest_array": 1.013,
+        },
+    }
+    content = {
+        **{"kind": "data files", "simulated": True, "cores": 2, "ch_sims": size, "mosei": size},
+        "epoch": {"whole": did, "eighth": did},
+    }
+    rendered = docs.render(f"{docs.BEGIN}\n{docs.END}", {"d.json": content}).splitlines()
+    assert "| `tricord.load` of the store | 0.0161 s, 11 MB | 0.0161 s, 11 MB |" in rendered
+    assert "| peak of converting over the largest array | 1.01 | 1.01 |" in rendered
+    assert any("SIMULATED" in line and "pickle 512 MB" in line for line in rendered)
+
+
 @pytest.mark.parametrize("results", [{"a.json": {}}, {"a.json": {"rows": {}}}])
 def test_a_result_file_of_another_kind_is_refused(results: dict[str, Any]) -> None:
     docs = make_docs()
