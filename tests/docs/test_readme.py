@@ -354,7 +354,7 @@ def test_time_and_memory_of_data_files_are_rendered() -> None:
     did = {"seconds": 8.0, "rss_mb": 500.0, "anonymous_mb": 499.0}
     size = {
         **{"pickle_mb": 512.4, "store_mb": 300.0},
-        **{key: did for key in ("plain_pickle", "load_pickle", "convert")},
+        **dict.fromkeys(("plain_pickle", "load_pickle", "convert"), did),
         "open_store": {"seconds": 0.0161, "rss_mb": 11.3, "anonymous_mb": 7.0},
         "ratio": {
             "time_of_opening": 496.9,

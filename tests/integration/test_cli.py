@@ -157,6 +157,20 @@ def test_training_alone_leaves_no_figure_of_the_test_split(trained: Path) -> Non
     assert {p.name for p in trained.iterdir()} == {"run.json", "seed-1", "seed-2"}
 
 
+def test_a_run_on_a_store_is_evaluated_and_used(sim: Path, user: Type, tmp_path: Path) -> None:
+    store, run = tmp_path / "sim.tricord", tmp_path / "run"
+    assert user("data", "convert", sim, store).code == 0
+    assert user("train", store, "--preset", "tiny", "--out", run, *QUICK).code == 0
+    assert "acc2 on test" in user("evaluate", run).out
+    from_store, from_file = (user("predict", run, path) for path in (store, sim))
+    assert from_store.code == 0
+    assert from_store.out == from_file.out
+    shutil.rmtree(store)
+    said = user("evaluate", run)
+    assert (said.code, said.err.count("\n")) == (2, 1)
+    assert "is gone" in said.err
+
+
 @pytest.mark.parametrize("model", ["cmc-variant", "cmc-gt"])
 def test_other_models(model: str, sim: Path, user: Type, tmp_path: Path) -> None:
     said = user("train", sim, "--preset", "tiny", "--model", model, "--out", tmp_path / "r", *QUICK)

@@ -205,6 +205,18 @@ def test_subset_filters(user: Type, sim: Path) -> None:
     assert [step["command"] for step in load("y.pkl").recipe["history"]] == ["subset"] * 2
 
 
+@pytest.mark.parametrize("out", ["x.pkl", "x.tricord"])
+def test_cells_that_are_mended_on_the_way_are_said(user: Type, raw: Path, out: str) -> None:
+    assert user("fix", raw, "once.pkl").code == 0
+    content = pickle.loads(Path("once.pkl").read_bytes())
+    content["train"]["audio"][5, 0, 2] = np.nan
+    Path("twice.pkl").write_bytes(pickle.dumps(content))
+    said = user("subset", "twice.pkl", out, "--drop-neutral", "--split", "test")
+    assert said.code == 0
+    assert said.out.count("note: train: audio: 1 NaN cells replaced by 0\n") == 1
+    assert narrow(said.out)
+
+
 # --------------------------------------------------------------------------------- fix
 
 
@@ -298,3 +310,81 @@ def test_stores_are_read_by_all(user: Type, sim: Path) -> None:
     assert load("d.pkl").fingerprint() == read_store("b.tricord").fingerprint()
     steps = [step["command"] for step in load("d.pkl").recipe["history"]]
     assert steps == ["subset", "split", "fix"]
+
+
+# --------------------------------------------------------------------------------- labels only
+
+
+@pytest.fixture
+def labels(sim: Path, tmp_path: Path) -> Path:
+    """A label.csv alone."""
+    rows = ["video_id,clip_id,label,label_T,label_A,label_V,mode"]
+    for name, table in load(sim).splits.items():
+        for clip, scores in zip(table.ids, table.scores, strict=True):
+            rows.append(",".join([*clip.split("$_$"), *map(str, scores), name]))
+    (tmp_path / "label.csv").write_text("\n".join(rows))
+    return tmp_path / "label.csv"
+
+
+def test_labels_alone_are_shown_and_checked(user: Type, labels: Path) -> None:
+    said = user("show", labels)
+    assert said.code == 0
+    assert "no features" in said.out.splitlines()
+    assert "absent" not in said.out
+    assert narrow(said.out)
+    said = user("check", labels)
+    assert said.code == 0
+    assert said.out.splitlines()[-1].endswith("labels only, there are no features to train on")
+
+
+# --------------------------------------------------------------------------------- one split
+
+
+def test_one_split_is_thinned_out_when_it_is_named(user: Type, labels: Path) -> None:
+    text = labels.read_text().replace(",train", ",").replace(",valid", ",").replace(",test", ",")
+    lines = [line.rpartition(",")[0] for line in text.splitlines()]
+    labels.write_text("\n".join(lines))
+    said = user("subset", labels, "x.tricord", "--keep-consistent", 0)
+    assert (said.code, said.err.count("\n")) == (2, 1)
+    assert "no split 'train' to thin out found: name one of ['all'] by --split" in said.err
+    assert user("subset", labels, "x.tricord", "--keep-consistent", 0, "--split", "all").code == 0
+    assert 0 < len(read_store("x.tricord")["all"]) < len(lines) - 1
+
+
+# --------------------------------------------------------------------------------- damage
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_damaged_store_is_not_made_to_look_whole(user: Type, sim: Path, command: str) -> None:
+    assert user("convert", sim, "a.tricord").code == 0
+    file = Path("a.tricord/test/audio.safetensors")
+    content = bytearray(file.read_bytes())
+    content[-3] ^= 1
+    file.write_bytes(content)
+    words = ("--clips", 3) if command == "subset" else ()
+    said = user(command, "a.tricord", "b.pkl", *words)
+    assert (said.code, said.err.count("\n")) == (2, 1)
+    assert "test/audio.safetensors: its checksum does not fit" in said.err
+    assert not Path("b.pkl").exists()
+
+
+# --------------------------------------------------------------------------------- many words
+
+
+def test_labels_of_any_words_keep_the_screen_whole(user: Type, sim: Path) -> None:
+    words = ["[/bold]", "\x1b[2Jx", "[red]", *(f"a rather long class {n}" for n in range(9))]
+    content = pickle.loads(sim.read_bytes())
+    content = {name: dict(content[name]) for name in ("train", "valid", "test")}
+    for split in content.values():
+        for key in [key for key in split if key.startswith(("regression", "classification"))]:
+            del split[key]
+        split["annotations"] = [words[i % len(words)] for i in range(len(split["id"]))]
+    Path("words.pkl").write_bytes(pickle.dumps(content))
+    for command in (("show",), ("check",), ("split", "x.tricord")):
+        said = user(command[0], "words.pkl", *command[1:])
+        assert said.code == 0
+        assert narrow(said.out)
+        assert "\x1b" not in said.out
+        if command[0] != "check":  # which counts classes only
+            assert all(word in said.out for word in ("[/bold]", "[red]"))
+    assert "a rather long class 8" in said.out

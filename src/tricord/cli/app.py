@@ -14,10 +14,11 @@ Start with a demonstration that needs no data (about two minutes):
 
     tricord demo
 
-Your own feature file (MMSA format):
+Your own data, a feature file, a store or a folder:
 
 \b
     tricord data show FILE
+    tricord data check FILE
     tricord train FILE --preset ch-sims --out my-run
     tricord evaluate my-run
     tricord predict my-run FILE --out predictions.csv

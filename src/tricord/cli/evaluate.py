@@ -17,7 +17,8 @@ def command(
     run: Annotated[Path, typer.Argument(help="A folder that tricord train made.")],
     split: Annotated[str, typer.Option(help="test or valid.")] = "test",
     data: Annotated[
-        Path | None, typer.Option(help="Another feature file than the one trained on.")
+        Path | None,
+        typer.Option(help="Other data than those trained on: a feature file, store or folder."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
 ) -> None:

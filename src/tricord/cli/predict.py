@@ -10,7 +10,9 @@ import typer
 
 def command(
     run: Annotated[Path, typer.Argument(help="A folder that tricord train made.")],
-    file: Annotated[Path, typer.Argument(help="A feature file; it needs no labels.")],
+    file: Annotated[
+        Path, typer.Argument(help="A feature file, a store or a folder; it needs no labels.")
+    ],
     split: Annotated[
         str | None, typer.Option(help="Which split; needed where there are several without test.")
     ] = None,

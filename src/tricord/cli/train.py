@@ -9,7 +9,9 @@ import typer
 
 
 def command(
-    file: Annotated[Path, typer.Argument(help="A feature file in the MMSA format.")],
+    file: Annotated[
+        Path, typer.Argument(help="A feature file, a store or a folder, of any known kind.")
+    ],
     preset: Annotated[
         str, typer.Option(help="ch-sims, ch-sims-v2, mosi, mosei or tiny: labels and sizes.")
     ],

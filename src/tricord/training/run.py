@@ -110,7 +110,7 @@ def check_splits(data: Dataset) -> None:
         if split not in data:
             raise DataError(
                 f"{data.source}: split '{split}' not found, needed for training; "
-                f"the file has {list(data)}"
+                f"the file has {list(data)} (tricord data split makes splits)"
             )
 
 

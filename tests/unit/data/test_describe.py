@@ -94,6 +94,15 @@ def test_a_modality_that_no_clip_has() -> None:
     assert "all absent" in screen(summary)
 
 
+def test_words_that_wait_for_an_encoder() -> None:
+    words = {"text": ragged([1, 1, 1], 0, 1), "audio": ragged([2, 3, 4], 33, 400)}
+    data = Dataset(
+        splits={"train": table("train", sequences=words, scores=SCORES[:, :3])}, source="a"
+    )
+    (line,) = [line for line in screen(describe(data)).splitlines() if line.startswith("text")]
+    assert line.split() == ["text", "words", "-"]
+
+
 def screen(summary: dict[str, object]) -> str:
     console = Console(width=80, record=True, file=StringIO())
     console.print(render(summary))

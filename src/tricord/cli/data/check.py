@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 _COLOURS = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
 _CLASSES = ("negative", "neutral", "positive")
 _MOST_NOTICES = 4
-_SHOWN_AS = "\N{REPLACEMENT CHARACTER}"
 
 
 def command(
-    file: Annotated[Path, typer.Argument(help="A feature file, a store, or a label table.")],
+    file: Annotated[
+        Path, typer.Argument(help="A feature file, a store, a folder or a label table.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 where an error is found.")
@@ -53,6 +54,7 @@ def command(
         tricord data check my.tricord --strict --json > check.json
     """
     import json
+    from functools import partial
 
     from rich.console import Console
 
@@ -64,7 +66,11 @@ def command(
     with _progress() as progress:
         progress("reading", 0, 0)
         report = check(
-            read(file), path=file.expanduser(), known=known, groups=named, progress=progress
+            read(file, partial(progress, "reading")),
+            path=file.expanduser(),
+            known=known,
+            groups=named,
+            progress=progress,
         )
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=1))
@@ -116,8 +122,9 @@ def _text(words: str, style: str = "") -> Text:
     """Words of any file, without what would move the cursor."""
     from rich.text import Text
 
-    plain = "".join(c if c.isprintable() or c == "\n" else _SHOWN_AS for c in words)
-    return Text(plain, style=style, overflow="fold")
+    from tricord.cli.data.plain import plain
+
+    return Text(plain(words), style=style, overflow="fold")
 
 
 def _title(report: Report) -> Text:
@@ -215,4 +222,11 @@ def _verdict(report: Report) -> Text:
         return _text(f"\n{said}: results on this file would be wrong", _COLOURS["error"])
     if counts[Severity.WARNING]:
         return _text(f"\n{said}: look at the warnings before training", _COLOURS["warning"])
+    if not _has_features(report):
+        return _text(f"\n{said}: labels only, there are no features to train on", "bold green")
     return _text(f"\n{said}: nothing stands against using it", "bold green")
+
+
+def _has_features(report: Report) -> bool:
+    splits = report.counts["splits"].values()
+    return any(report.counts["widths"].values()) or any(split["tokens"] for split in splits)

@@ -45,7 +45,7 @@ def command(
     """
     from tricord import presets
     from tricord.cli.console import console
-    from tricord.cli.data.derived import polarity_of, progress
+    from tricord.cli.data.derived import check_whole, polarity_of, progress
     from tricord.cli.data.joining import with_files
     from tricord.data.admit import admit
     from tricord.data.load import read
@@ -53,6 +53,7 @@ def command(
     from tricord.data.store.manifest import file_sha256, provenance_of
 
     check_place(store, overwrite)
+    check_whole(source)
     polarity = polarity_of(source) if preset is None else presets.get(preset).labels.polarity
     dtypes = parse_dtypes(dtype or [])
     with console.status(f"reading {source}"):

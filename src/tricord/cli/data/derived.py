@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tricord.data.store.manifest import Tick
     from tricord.types import Polarity
 
-SOURCE = typer.Argument(help="A feature file or store, of any known kind.")
+SOURCE = typer.Argument(help="A feature file, a store or a folder, of any known kind.")
 OUT = typer.Argument(help="What to write: NAME.tricord (a store) or NAME.pkl (MMSA format).")
 Source = Annotated[Path, SOURCE]
 Out = Annotated[Path, OUT]
@@ -29,14 +29,30 @@ Overwrite = Annotated[
 def opened(source: Path, out: Path, *, overwrite: bool) -> Dataset:
     """The source as it is, its sequences read when asked for.
 
-    Raises DataError where it cannot be read, and before anything is read where ``out`` is there
-    already or has no known suffix.
+    Raises DataError where it cannot be read or is a damaged store, and before anything is read
+    where ``out`` is there already or has no known suffix.
     """
+    from tricord.cli.console import console
     from tricord.data.gather import deferred
     from tricord.data.load import read
 
     check_out(out, overwrite=overwrite)
-    return deferred(read(source))
+    check_whole(source)
+    with console.status(f"reading {source}"):
+        return deferred(read(source))
+
+
+def check_whole(source: Path) -> None:
+    """Raises DataError for a store that is damaged: its copy would have checksums that fit."""
+    from tricord.data.store import is_store, verify_store
+    from tricord.errors import DataError
+
+    if not is_store(source):
+        return
+    with progress(f"checksums of {source.name}") as tick:
+        damage = verify_store(source, tick)
+    if damage:
+        raise DataError(f"{damage[0]}; convert the source again (tricord data convert SRC NEW)")
 
 
 def check_out(out: Path, *, overwrite: bool) -> None:
@@ -59,7 +75,7 @@ def check_out(out: Path, *, overwrite: bool) -> None:
 def save(
     dataset: Dataset, source: Path, out: Path, *, overwrite: bool, done: Mapping[str, Any]
 ) -> tuple[str, ...]:
-    """Write a data set whole or not at all; returns what to know of the file.
+    """Write a data set whole or not at all; returns what to know of the file, and what was mended.
 
     done: what was done to the source, kept with the data in the recipe's ``history``.
     """
@@ -75,9 +91,12 @@ def save(
     admitted = admit(replace(dataset, recipe=recipe), lazy=True)
     with progress(f"writing {out.name}") as tick:
         if out.suffix == ".pkl":
-            return export_mmsa(admitted, out, tick)
-        write_store(admitted, out, overwrite=overwrite, tick=tick, polarity=polarity_of(source))
-    return ()
+            notes = export_mmsa(admitted, out, tick)
+        else:
+            notes = ()
+            write_store(admitted, out, overwrite=overwrite, tick=tick, polarity=polarity_of(source))
+    mended = list(admitted.notices)[len(dataset.notices) :]
+    return (*dict.fromkeys(mended), *notes)
 
 
 def polarity_of(source: Path) -> Polarity | None:

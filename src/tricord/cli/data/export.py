@@ -26,7 +26,8 @@ def command(
     \b
         tricord data export sims.tricord sims.pkl
     """
-    from tricord.cli.data.derived import check_out, progress
+    from tricord.cli.console import console
+    from tricord.cli.data.derived import check_out, check_whole, progress
     from tricord.data.admit import admit
     from tricord.data.derive.export import export_mmsa
     from tricord.data.load import read
@@ -37,7 +38,9 @@ def command(
     if out.suffix != ".pkl":
         raise DataError(f"{out}: name found, expected one that ends in .pkl")
     check_out(out, overwrite=overwrite)
-    data = admit(read(source), lazy=True)
+    check_whole(source)
+    with console.status(f"reading {source}"):
+        data = admit(read(source), lazy=True)
     with progress(f"writing {out.name}") as tick:
         notes = export_mmsa(data, out, tick)
     for note in (*data.notices, *notes):

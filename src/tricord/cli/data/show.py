@@ -9,7 +9,9 @@ import typer
 
 
 def command(
-    file: Annotated[Path, typer.Argument(help="A feature file in the MMSA format.")],
+    file: Annotated[
+        Path, typer.Argument(help="A feature file, a store or a folder, of any known kind.")
+    ],
     preset: Annotated[
         str | None, typer.Option(help="Whose classes to count: ch-sims, mosi, ...")
     ] = None,
@@ -21,6 +23,7 @@ def command(
 
     \b
         tricord data show unaligned_39.pkl --preset ch-sims
+        tricord data show my.tricord
     """
     import json
 
@@ -28,12 +31,14 @@ def command(
 
     from tricord import presets
     from tricord.api import config_for
+    from tricord.cli.console import console
     from tricord.cli.data.view import render
     from tricord.data.describe import describe
     from tricord.data.load import load
     from tricord.data.validate import check_labels
 
-    data = load(file)
+    with console.status(f"reading {file}"):
+        data = load(file)
     scheme = None
     if preset is not None:
         presets.get(preset)

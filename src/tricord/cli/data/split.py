@@ -11,6 +11,8 @@ from tricord.cli.data.derived import Out, Overwrite, Source
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from rich.table import Table
+
     from tricord.data.derive.grouping import SplitReport
     from tricord.data.schema import Dataset
 
@@ -98,22 +100,36 @@ def _groups(data: Dataset, by: str) -> tuple[Mapping[str, Sequence[str]], tuple[
 
 
 def _show(report: SplitReport) -> None:
-    """Groups, clips and label shares of each split, and how alike they are."""
-    from rich.box import SIMPLE_HEAD
+    """Groups and clips of each split, label shares, and how alike they are."""
     from rich.console import Console
+    from rich.text import Text
+
+    from tricord.cli.data.plain import plain
+
+    sizes = _table("split", "groups", "clips", "share", "wanted")
+    for name, clips in report.clips.items():
+        reached, wanted = f"{report.reached[name]:.3f}", f"{report.wanted[name]:.3f}"
+        sizes.add_row(name, str(report.groups[name]), str(clips), reached, wanted)
+    labels = _table("label", *report.clips)  # a row each, as there may be many
+    for label, found in report.labels.items():
+        shares = [f"{100 * found[name]:.1f} %" for name in report.clips]
+        labels.add_row(Text(plain(label), overflow="fold"), *shares)
+    console = Console(highlight=False)
+    console.print(sizes)
+    console.print(labels)
+    balance = report.balance
+    typer.echo(
+        f"label classes across splits: chi-square {balance.chi_square:.2f} "
+        f"({balance.degrees} df, p {balance.p:.2g}), Cramer's V {balance.cramers_v:.3f}"
+    )
+
+
+def _table(first: str, *others: str) -> Table:
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1))
-    table.add_column("split")
-    for column in ("groups", "clips", "share", "wanted", *report.labels):
+    table.add_column(first)
+    for column in others:
         table.add_column(column, justify="right")
-    for name, clips in report.clips.items():
-        shares = [f"{100 * found[name]:.1f} %" for found in report.labels.values()]
-        reached, wanted = f"{report.reached[name]:.3f}", f"{report.wanted[name]:.3f}"
-        table.add_row(name, str(report.groups[name]), str(clips), reached, wanted, *shares)
-    Console(highlight=False).print(table)
-    found = report.balance
-    typer.echo(
-        f"label classes across splits: chi-square {found.chi_square:.2f} "
-        f"({found.degrees} df, p {found.p:.2g}), Cramer's V {found.cramers_v:.3f}"
-    )
+    return table

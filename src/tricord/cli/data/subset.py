@@ -69,10 +69,16 @@ def command(
     if keep_consistent is None and choice == Choice():
         raise ConfigError("nothing asked for: see tricord data subset --help for what to keep")
     data = opened(source, out, overwrite=overwrite)
-    default = ("train",) if keep_consistent is not None else None
-    chosen = choose(data, choice, seed, split or default)
+    splits = split
+    if keep_consistent is not None and not split:
+        if "train" not in data:
+            raise ConfigError(
+                f"{source}: no split 'train' to thin out found: name one of {list(data)} by --split"
+            )
+        splits = ["train"]
+    chosen = choose(data, choice, seed, splits)
     if keep_consistent is not None:
-        chosen = retained(chosen, keep_consistent, seed, split or ("train",))
+        chosen = retained(chosen, keep_consistent, seed, splits or ())
     asked = {
         "keep_consistent": keep_consistent,
         "labels": labels,

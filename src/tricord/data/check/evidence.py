@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tricord.data.admit import finite
 from tricord.data.check.known import Known
 from tricord.data.check.language import Writing, writing_of
 from tricord.data.check.recognise import UNKNOWN, Recognition, Traits, recognise
 from tricord.data.check.scan import Scan, scan
 from tricord.data.derive.grouping import groups_of
+from tricord.data.gather import plans_of
 from tricord.data.schema import ID_SEPARATOR, Dataset, FeatureTable, Ragged
 from tricord.data.store import is_store, verify_store
 from tricord.data.store.manifest import file_sha256
@@ -92,13 +94,13 @@ def gather(
     tables: dict[str, FeatureTable] = {}
     for name, table in dataset.splits.items():
         scans[name], lengths = {}, {}
-        for modality in table.sequences:
-            ragged = table.sequences[modality]
+        for modality, plan in plans_of(table).items():
+            ragged = plan.read()
             scans[name][modality] = _scan(ragged, f"{name}, {modality}", tell)
             lengths[modality] = replace(
                 ragged,
                 values=ragged.values[:0].copy(),  # a view would keep the frames alive
-                known_digest=ragged.digest(),
+                known_digest=finite(ragged, fresh=plan.fresh)[0].digest(),  # as a run has it
             )
             del ragged
         tables[name] = replace(table, sequences=lengths)

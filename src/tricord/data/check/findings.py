@@ -130,4 +130,5 @@ class Report:
 def of_many(count: int, total: int, what: str = "clips") -> str:
     """``12 of 457 clips (2.6 %)``."""
     share = 100 * count / total if total else 0.0
-    return f"{count} of {total} {what} ({share:.1f} %)"
+    shown = "under 0.1" if 0 < share < 0.05 else f"{share:.1f}"
+    return f"{count} of {total} {what} ({shown} %)"

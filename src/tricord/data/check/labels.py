@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tricord.data.check.evidence import Evidence, signs_of
 from tricord.data.check.findings import Finding, Severity, Where, of_many
 from tricord.data.check.known import Known
+from tricord.data.schema import UNSPLIT
 
 # float32 holds steps of 0.2 to within 1e-7; scores averaged anew are far off.
 GRID_TOLERANCE = 1e-4
@@ -56,9 +57,10 @@ def _no_scores(evidence: Evidence) -> Iterator[Finding]:
             "Train with --preset tiny or your own classes; see docs/extend.md.",
         )
         return
+    to_predict = set(evidence.tables) == {UNSPLIT}
     yield Finding(
         "label-missing",
-        Severity.ERROR,
+        Severity.NOTE if to_predict else Severity.ERROR,
         "no clip has a label",
         "Nothing can be learned or measured; predicting works.",
         "Add regression_labels, or convert with the label table of the data set.",

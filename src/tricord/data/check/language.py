@@ -122,7 +122,7 @@ def _empty(evidence: Evidence) -> Iterator[Finding]:
         "Nothing was transcribed there; a text encoder still answers with a vector, which says "
         "nothing.",
         "Transcribe these clips, or leave them out: tricord data subset FILE NEW.tricord "
-        "--ids LIST",
+        "--ids LIST, a list of the ids that stay",
         Where.at((s for s, _ in empty), "text", ids=(clip for _, clip in empty)),
     )
 

@@ -85,9 +85,9 @@ def _padding(evidence: Evidence, modality: str) -> Iterator[Finding]:
     scans = {n: s for n, s in evidence.of_modality(modality) if s.padded_length > 1}
     if not scans:
         return
-    sided = {n: ((s.trailing > 0) & ~s.blank, (s.leading > 0) & ~s.blank) for n, s in scans.items()}
+    ends = {n: (s.trailing > 0) & ~s.blank for n, s in scans.items()}
     full = all(bool((s.lengths == s.padded_length).all()) for s in scans.values())
-    count, total, where = _gathered(evidence, modality, {n: end for n, (end, _) in sided.items()})
+    count, total, where = _gathered(evidence, modality, ends)
     if full and count / total > MOST:
         yield Finding(
             "lengths-unused",
@@ -105,13 +105,21 @@ def _padding(evidence: Evidence, modality: str) -> Iterator[Finding]:
             Severity.WARNING if count / total > FEW_TRAILING else Severity.NOTE,
             f"the last frames are all zero within the given length in {of_many(count, total)}, "
             f"{_typical(scans)} of them at the median",
-            "The given lengths are too long, or the extractor lost the face or the voice there.",
+            "The given lengths are too long, "
+            + (
+                "or the last words have no vector, such as silences ('sp') among GloVe words."
+                if modality == "text"
+                else "or the extractor lost the face or the voice there."
+            ),
             f"{FIX_COMMAND} (cuts zeros at the end)",
             where,
         )
-    count, total, where = _gathered(
-        evidence, modality, {n: front for n, (_, front) in sided.items()}
-    )
+    # Padding at the front fills the length to the last frame; other zeros there are silences.
+    fronts = {n: (scans[n].leading > 0) & ~scans[n].blank for n in scans}
+    padded = {
+        n: front & (scans[n].lengths == scans[n].padded_length) for n, front in fronts.items()
+    }
+    count, total, where = _gathered(evidence, modality, padded)
     if count / total > MOST:
         yield Finding(
             "front-padding",

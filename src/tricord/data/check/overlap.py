@@ -18,6 +18,7 @@ from tricord.data.check.findings import (
     of_many,
 )
 from tricord.data.schema import ID_SEPARATOR, UNSPLIT
+from tricord.types import Modality
 
 Place = tuple[str, int]  # split, row
 
@@ -28,7 +29,7 @@ def findings(evidence: Evidence) -> Iterator[Finding]:
     yield from _ids_shared(evidence)
     yield from _clips(evidence)
     for modality in evidence.modalities:
-        if modality != "text":  # the same words have the same features: see the raw texts
+        if modality != Modality.TEXT:  # the same words have the same features: see the raw texts
             yield from _sequences(evidence, modality)
     yield from _videos(evidence)
     yield from _groups(evidence)
@@ -69,12 +70,14 @@ def _id(evidence: Evidence, place: Place) -> str:
 def _repeated(evidence: Evidence, modalities: tuple[str, ...]) -> list[list[Place]]:
     """Groups of clips with different ids whose frames are the same in these modalities.
 
-    Clips without a frame other than zero say nothing and are left out.
+    Clips without a frame other than zero say nothing and are left out, as are clips of which there
+    is nothing but text: the same words are no sign of the same recording.
     """
     groups: dict[bytes, list[Place]] = {}
     for split, scans in evidence.scans.items():
         found = [scans[m] for m in modalities if m in scans]
-        something = np.any([~(s.blank | s.absent) for s in found], axis=0)
+        telling = [scans[m] for m in modalities if m in scans and m != Modality.TEXT]
+        something = np.any([~(s.blank | s.absent) for s in telling], axis=0)
         for row in np.flatnonzero(something).tolist():
             key = b"".join(bytes(s.hashes[row]).ljust(16, b"\0") for s in found)
             groups.setdefault(key, []).append((split, row))
@@ -82,7 +85,7 @@ def _repeated(evidence: Evidence, modalities: tuple[str, ...]) -> list[list[Plac
 
 
 def _clips(evidence: Evidence) -> Iterator[Finding]:
-    if not set(evidence.modalities) - {"text"}:
+    if not set(evidence.modalities) - {Modality.TEXT}:
         return
     groups = _repeated(evidence, evidence.modalities)
     within = [g for g in groups if len({split for split, _ in g}) == 1]

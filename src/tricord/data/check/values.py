@@ -24,6 +24,8 @@ from tricord.data.check.scan import KINDS, MINUS
 LARGE = 100.0
 # Beyond what pixels, hertz and decibels reach: squares of these lose the digits of float32.
 ENORMOUS = 1e6
+# What is rare, such as an action unit that is on, need not occur in fewer clips.
+FEWEST_CLIPS = 30
 
 
 def findings(evidence: Evidence) -> Iterator[Finding]:
@@ -111,7 +113,11 @@ def _constant(evidence: Evidence, modality: str) -> Iterator[Finding]:
             f"{FIX_COMMAND} --drop-dead-columns, or leave them",
             Where.at(scans, modality, columns=columns),
         )
-    parts = {name: found.constant & ~everywhere for name, found in scans.items()}
+    parts = {
+        name: found.constant & ~everywhere
+        for name, found in scans.items()
+        if len(found.lengths) >= FEWEST_CLIPS
+    }
     parts = {name: mask for name, mask in parts.items() if mask.any()}
     if parts:
         yield Finding(

@@ -171,5 +171,6 @@ def _lost(table: FeatureTable) -> Iterator[str]:
         return
     if table.tokens is not None and (other := int((lengths != table.tokens.lengths).sum())):
         yield f"{other} clips whose text is not as long as the attention mask says"
-    if table.tokens is None and (absent := int((lengths == 0).sum())):
+    has_frames = table.tokens is None and table.widths[Modality.TEXT] > 0
+    if has_frames and (absent := int((lengths == 0).sum())):
         yield f"{absent} clips without text, which readers take for one frame of zeros"

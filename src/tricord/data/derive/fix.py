@@ -13,7 +13,7 @@ from tricord.data.derive.fix_frames import (
     replace_nonfinite,
     trim_zero_frames,
 )
-from tricord.data.derive.fix_log import Change, first_ids, summary
+from tricord.data.derive.fix_log import Change, summary
 from tricord.data.derive.fix_rows import (
     Fixed,
     Shared,
@@ -107,7 +107,5 @@ def labels_beyond(dataset: Dataset, low: float, high: float) -> list[Change]:
 
 
 def _beyond(table: FeatureTable, split: str, key: str, rows: np.ndarray, example: float) -> Change:
-    ids = first_ids([table.ids[row] for row in rows])
-    return Change(
-        "label-range", split, key, "reported", len(rows), "labels", ids, len(rows), before=example
-    )
+    ids = tuple(table.ids[row] for row in rows)
+    return Change("label-range", split, key, "reported", len(rows), "labels", ids, before=example)

@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tricord.data.derive.fix_log import Action, Change, first_ids
-from tricord.data.derive.fix_rows import Fixed
+from tricord.data.derive.fix_log import Action, Change
+from tricord.data.derive.fix_rows import Fixed, content_lengths
 from tricord.data.gather import is_lazy, plans_of, sequences_of
 from tricord.data.mapped import blocks
 from tricord.data.schema import Dataset, FeatureTable, LazySequence, Ragged
@@ -60,7 +60,7 @@ def trim_zero_frames(dataset: Dataset, *, trim: bool = True, absent: bool = Fals
             old = table.lengths[modality]
             if not width or (modality == "text" and _is_masked(table, old)):
                 continue
-            new = _content_lengths(table.sequences[modality])
+            new = content_lengths(table.sequences[modality])
             empty = (new == 0) & (old > 0)
             cut = (new < old) & ~empty & trim
             new = np.where(cut | (empty & absent), new, old)
@@ -189,7 +189,7 @@ def _nonfinite(table: FeatureTable, modality: str, fill: Floats) -> list[Change]
         changes.append(
             Change(
                 "nonfinite", table.name, modality, "changed", int(counts[kind][column]), "cells",
-                ids=first_ids([table.ids[row] for row in clips[:99]]), clips=len(clips),
+                ids=tuple(table.ids[row] for row in clips),
                 column=column, before=kind, after=float(np.float32(fill[column])),
             )
         )  # fmt: skip
@@ -208,23 +208,13 @@ def _clip_changes(
     rows = np.flatnonzero(members)
     if not len(rows):
         return []
-    ids = first_ids([table.ids[row] for row in rows])
+    ids = tuple(table.ids[row] for row in rows)
     number = len(rows) if count is None else count
-    return [Change(rule, table.name, modality, action, number, unit, ids, len(rows))]
+    return [Change(rule, table.name, modality, action, number, unit, ids)]
 
 
 def _is_masked(table: FeatureTable, lengths: Ints) -> bool:
     return table.tokens is not None and np.array_equal(table.tokens.lengths, lengths)
-
-
-def _content_lengths(ragged: Ragged) -> Ints:
-    """(N,) frames up to the last one that is not all zeros."""
-    last = np.full(len(ragged), -1, dtype=np.int64)
-    for rows in blocks(ragged.values):
-        real = rows.start + np.flatnonzero(ragged.values[rows].any(axis=1))
-        clips = np.searchsorted(ragged.offsets, real, side="right") - 1
-        np.maximum.at(last, clips, real)
-    return np.where(last < 0, 0, last + 1 - ragged.offsets[:-1])
 
 
 def _extent(dataset: Dataset, splits: list[str], modality: str) -> tuple[Floats, Floats]:

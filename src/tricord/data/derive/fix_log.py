@@ -9,7 +9,6 @@ from typing import Any, Literal
 from tricord.data.derive.join_report import examples
 
 Action = Literal["changed", "dropped", "reported"]
-_MOST_IDS = 20  # of clips in which cells changed; clips that were dropped are all named
 
 
 @dataclass(frozen=True)
@@ -18,8 +17,7 @@ class Change:
 
     rule: its name. split, key: where; the key is a modality, or what a clip was dropped for.
     action: "reported" where nothing was changed. column: None for all. before, after: values.
-    count: how many cells, frames, columns, labels or clips (``unit``). ids: their clips; all where
-    clips were dropped, else the first 20 of ``clips``.
+    count: how many cells, frames, columns, labels or clips (``unit``). ids: all clips concerned.
     """
 
     rule: str
@@ -29,7 +27,6 @@ class Change:
     count: int
     unit: str
     ids: tuple[str, ...] = ()
-    clips: int = 0
     column: int | None = None
     before: str | float | None = None
     after: str | float | None = None
@@ -47,19 +44,10 @@ class Change:
         return f"{self.split}: {place}: {what}{verb} ({self.rule}){named}"
 
 
-def first_ids(ids: Sequence[str]) -> tuple[str, ...]:
-    """As many as a record of changed cells names."""
-    return tuple(ids[:_MOST_IDS])
-
-
 def as_json(changes: Sequence[Change]) -> list[dict[str, Any]]:
     """The records, without what they do not say."""
     return [
-        {
-            key: value
-            for key, value in asdict(change).items()
-            if value not in (None, ()) and (key, value) != ("clips", 0)
-        }
+        {key: value for key, value in asdict(change).items() if value not in (None, ())}
         for change in changes
     ]
 

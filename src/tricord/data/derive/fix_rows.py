@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from tricord.data.derive.fix_log import Change
 from tricord.data.derive.join_report import examples
 from tricord.data.gather import take
+from tricord.data.mapped import blocks
 from tricord.data.schema import Dataset, FeatureTable, Ragged
 from tricord.errors import DataError
+from tricord.types import Modality
 
 Ints = NDArray[np.int64]
 Fixed = tuple[Dataset, list[Change]]
@@ -45,8 +47,8 @@ def drop_repeated_ids(dataset: Dataset, *, keep_first: bool = False) -> Fixed:
 def drop_equal_clips(dataset: Dataset) -> Fixed:
     """Without clips whose frames and tokens are, to the bit, those of a clip with another id.
 
-    Of equal clips the one in test stays, else the one in valid, else the first. A clip without any
-    frame is equal to none.
+    Of equal clips the one in test stays, else the one in valid, else the first. A clip of which
+    there is nothing but text and zeros is equal to none: the same words are said in many clips.
     """
     gone: dict[str, list[int]] = {name: [] for name in dataset.splits}
     seen: dict[bytes, str] = {}
@@ -102,7 +104,7 @@ def _without(
         if len(gone):
             splits[name] = take(table, np.setdiff1d(np.arange(len(table)), gone))
             ids = tuple(table.ids[row] for row in gone)
-            change = Change(rule, name, key, "dropped", len(gone), "clips", ids, len(gone))
+            change = Change(rule, name, key, "dropped", len(gone), "clips", ids)
             changes.append(change)
     return replace(dataset, splits=splits), changes
 
@@ -121,19 +123,23 @@ def _check_equal(dataset: Dataset, table: FeatureTable, again: dict[str, list[in
 
 
 def _contents(table: FeatureTable, *, labels: bool) -> list[bytes]:
-    """A digest of each clip, one modality in memory at a time; b"" of clips without any frame."""
-    digests = [hashlib.blake2b(digest_size=16) for _ in table.ids]
-    held = np.zeros(len(table), np.int64)
+    """A digest of each clip, one modality in memory at a time.
 
-    def add(ragged: Ragged) -> None:
+    labels: of all that a file says of the clip; else b"" where only text tells it from others.
+    """
+    digests = [hashlib.blake2b(digest_size=16) for _ in table.ids]
+    told = np.zeros(len(table), np.bool_)
+
+    def add(ragged: Ragged) -> Ragged:
         starts = ragged.offsets.tolist()
         for digest, start, end in zip(digests, starts, starts[1:], strict=False):
             digest.update(f"{end - start}\0".encode())
             digest.update(ragged.values[start:end].tobytes())
+        return ragged
 
     for name in table.sequences:
-        add(table.sequences[name])
-        held += table.lengths[name]
+        filled = content_lengths(add(table.sequences[name])) > 0
+        told |= filled & (name != Modality.TEXT)
     if table.tokens is not None:
         add(table.tokens)
     if labels:
@@ -143,4 +149,14 @@ def _contents(table: FeatureTable, *, labels: bool) -> list[bytes]:
             digest.update(scores.tobytes())
             digest.update("\0".join(text).encode(errors="surrogatepass"))
         return [digest.digest() for digest in digests]
-    return [digest.digest() if n else b"" for digest, n in zip(digests, held, strict=True)]
+    return [digest.digest() if n else b"" for digest, n in zip(digests, told, strict=True)]
+
+
+def content_lengths(ragged: Ragged) -> Ints:
+    """(N,) frames up to the last one that is not all zeros."""
+    last = np.full(len(ragged), -1, dtype=np.int64)
+    for rows in blocks(ragged.values):
+        real = rows.start + np.flatnonzero(ragged.values[rows].any(axis=1))
+        clips = np.searchsorted(ragged.offsets, real, side="right") - 1
+        np.maximum.at(last, clips, real)
+    return np.where(last < 0, 0, last + 1 - ragged.offsets[:-1])

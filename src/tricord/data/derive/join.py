@@ -7,7 +7,7 @@ formats): row by row, clips are silently paired with one another's features.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -65,6 +65,7 @@ def join(
     An id is looked for in all splits of ``other``. Splits, order and labels are those of ``base``;
     for text, tokens and words come with the features where ``other`` has them. The labels of a
     modality that ``base`` did not have come from ``other``. A clip without a match is dropped.
+    All missing and surplus ids are kept in the recipe, under ``joined`` and the modality.
 
     allow_missing: how many clips a split may lose, a count (int) or a share of it (float).
     matching: "loose" overlooks blanks, zeros in front of clip numbers, and whether video and clip
@@ -102,11 +103,16 @@ def join(
         relabelled=sum(labels for labels, _ in differing),
         reworded=sum(words for _, words in differing),
     )
-    recipe = dict(base.recipe)
+    recipe = {**base.recipe, "joined": {**_joined(base), modality: report.to_json()}}
     if modality in other.recipe or modality in recipe:
         recipe[modality] = other.recipe.get(modality, {"source": other.source})
     notices = (*base.notices, *report.lines())
     return replace(base, splits=splits, notices=notices, recipe=recipe), report
+
+
+def _joined(base: Dataset) -> Mapping[str, object]:
+    before = base.recipe.get("joined")
+    return before if isinstance(before, Mapping) else {}
 
 
 def loose(clip: str) -> str:

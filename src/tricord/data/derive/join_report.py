@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 _EXAMPLES = 3
 
@@ -26,6 +28,15 @@ class JoinReport:
     surplus: tuple[str, ...]
     relabelled: int
     reworded: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Where the modality came from, and every id that was missing or surplus."""
+        return {
+            "source": Path(self.source).name,
+            "matched": dict(self.matched),
+            "missing": {split: list(ids) for split, ids in self.missing.items() if ids},
+            "surplus": list(self.surplus),
+        }
 
     def lines(self) -> tuple[str, ...]:
         """One line for each thing a user should know; ids are listed by example."""

@@ -84,7 +84,9 @@ def choose(
     if choice.clips is not None and choice.clips < 1:
         raise ConfigError(f"clips: {choice.clips} found, expected at least 1")
     _check_ids(dataset, choice.ids)
-    return _changed(dataset, splits or tuple(dataset.splits), lambda t: _chosen(t, choice, seed))
+    by_word = choice.labels is not None and _are_words(dataset, _plain(choice.labels))
+    names = splits or tuple(dataset.splits)
+    return _changed(dataset, names, lambda table: _chosen(table, choice, seed, by_word=by_word))
 
 
 def read_ids(path: Path) -> tuple[str, ...]:
@@ -137,11 +139,11 @@ def _changed(
     return replace(dataset, splits=changed)
 
 
-def _chosen(table: FeatureTable, choice: Choice, seed: int) -> Ints:
+def _chosen(table: FeatureTable, choice: Choice, seed: int, *, by_word: bool) -> Ints:
     label = table.scores[:, 0]
     masks: list[Mask] = [np.ones(len(table), dtype=np.bool_)]
     if choice.labels is not None:
-        masks.append(_labelled(table, choice.labels))
+        masks.append(_labelled(table, _plain(choice.labels), by_word=by_word))
     if choice.low is not None:
         masks.append(label >= choice.low)
     if choice.high is not None:
@@ -171,16 +173,33 @@ def _agreement(table: FeatureTable) -> Ints:
     return found
 
 
-def _labelled(table: FeatureTable, labels: Collection[str]) -> Mask:
-    wanted = {label.strip().casefold() for label in labels}
-    words = [word.casefold() for word in table.label_names or ()]
-    if wanted <= set(words):
-        return np.array([word in wanted for word in words])
-    if wanted <= set(SIGN_NAMES) and not np.isnan(table.scores[:, 0]).all():
-        signs = [SIGN_NAMES[name] for name in wanted]
-        return np.isin(np.sign(table.scores[:, 0]), signs)
-    known = sorted(set(table.label_names or ())) or list(SIGN_NAMES)
-    raise DataError(f"labels {sorted(wanted)} asked for, expected some of {known}")
+def _plain(labels: Collection[str]) -> frozenset[str]:
+    return frozenset(label.strip().casefold() for label in labels)
+
+
+def _are_words(dataset: Dataset, wanted: frozenset[str]) -> bool:
+    """Whether these are words of the data, in whatever split, and not names of signs.
+
+    Raises DataError where they are neither.
+    """
+    words = {word for table in dataset.splits.values() for word in table.label_names or ()}
+    if wanted <= _plain(words):
+        return True
+    scored = any(not np.isnan(table.scores[:, 0]).all() for table in dataset.splits.values())
+    if wanted <= set(SIGN_NAMES) and scored:
+        return False
+    known = sorted(words) or list(SIGN_NAMES)
+    raise DataError(
+        f"{dataset.source}: labels {sorted(wanted)} asked for, expected some of {known}"
+    )
+
+
+def _labelled(table: FeatureTable, wanted: frozenset[str], *, by_word: bool) -> Mask:
+    if by_word:
+        words = table.label_names or ("",) * len(table)
+        return np.array([word.strip().casefold() in wanted for word in words])
+    signs = [SIGN_NAMES[name] for name in wanted]
+    return np.isin(np.sign(table.scores[:, 0]), signs)
 
 
 def _by_chance(table: FeatureTable, rows: Ints, seed: int) -> Ints:

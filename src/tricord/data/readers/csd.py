@@ -170,6 +170,8 @@ def _columns(found: Survey, wanted: str | Sequence[int] | None) -> tuple[int, ..
     if bad or not wanted:
         asked = bad[0] if bad else "none"
         raise DataError(f"{where}: {asked} asked for, expected some of 0 to {found.width - 1}")
+    if len(set(wanted)) < len(wanted):  # a short list of them could stand for any amount of memory
+        raise DataError(f"{where}: one of {len(wanted)} asked for twice, expected each once")
     return tuple(wanted)
 
 

@@ -155,8 +155,12 @@ def _inside(folder: Path, plan: Path, name: str) -> Path:
     file = folder / name
     if PurePath(name).is_absolute() or ".." in parts or "\0" in name:
         raise DataError(f"{plan}: {name[:80]!r} leaves the folder, expected a file in it")
-    if not file.resolve().is_relative_to(folder.resolve()):
+    try:
+        inside, found = file.resolve().is_relative_to(folder.resolve()), file.is_file()
+    except (OSError, ValueError):  # too long a name, or none that the system can write
+        inside, found = True, False
+    if not inside:
         raise DataError(f"{plan}: {name[:80]!r} is a link out of the folder, expected a file in it")
-    if not file.is_file():
+    if not found:
         raise DataError(f"{plan}: {name[:80]!r} not found, expected a file in the folder")
     return file

@@ -35,8 +35,9 @@ def read_frames(path: Path, choose: Callable[[Columns], Sequence[int]]) -> Frame
     """The frames of a file.
 
     choose: the places of the columns wanted, given the header. A first row with a cell that is no
-    number is a header. A cell that is empty or says "nan" becomes NaN, what float32 cannot hold
-    infinite. (0, 0) for an empty file, (0, D) for a header alone.
+    number is a header, and so is 0, 1, 2, ..., which pandas writes where columns have no names.
+    A cell that is empty or says "nan" becomes NaN, what float32 cannot hold infinite. (0, 0) for
+    an empty file, (0, D) for a header alone.
 
     Raises DataError naming file, line, column, what was found and what was expected.
     """
@@ -47,7 +48,7 @@ def read_frames(path: Path, choose: Callable[[Columns], Sequence[int]]) -> Frame
         header = None
         values = array("f")
         places: Sequence[int] = range(len(first))
-        if not all(map(is_number, first)):
+        if not all(map(_is_cell, first)) or _are_places(first):
             header = tuple(map(str.strip, first))
             places = choose(header)
         elif first:
@@ -68,6 +69,21 @@ def read_frames(path: Path, choose: Callable[[Columns], Sequence[int]]) -> Frame
 def feature_places(header: Columns) -> list[int]:
     """The columns of a header that are features: all but names of clips, frames and times."""
     return [place for place, name in enumerate(header) if name.lower() not in _NO_FEATURES]
+
+
+def _is_cell(cell: str) -> bool:
+    """Whether it is of a frame, not of a header. Python also reads ``1_0``, a name, as ten."""
+    return is_number(cell) and "_" not in cell
+
+
+def _are_places(cells: list[str]) -> bool:
+    """Whether this is what pandas writes over columns without names: 0, 1, 2, ...
+
+    With nothing above the row numbers, if these are written too. Two numbers may be a frame.
+    """
+    numbered = bool(cells) and not cells[0].strip()
+    names = [cell.strip() for cell in cells[numbered:]]
+    return names == [str(place) for place in range(len(names))] and (numbered or len(names) > 2)
 
 
 def _numbers(

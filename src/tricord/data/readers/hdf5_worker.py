@@ -22,8 +22,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-# Deflate writes at least 1 byte for 1032, so more than this no honest file holds.
+# Deflate writes at least 1 byte for 1032, so more than this no honest file holds. One data set may
+# come near it, of a face that was never found; not a whole file, unless it is small anyway.
 MOST_EXPANSION = 1100
+MOST_EXPANSION_OF_FILE = 100
+_ALWAYS_FINE = 1 << 26
 # The filters that the SDK writes with, or that come with them; any other may be foreign code.
 _DEFLATE, _SHUFFLE, _CHECKSUM = 1, 2, 3
 _MOST_DIMENSIONS = 4
@@ -93,6 +96,7 @@ class _Reader:
         self.file = file
         self.held = held  # bytes of the file
         self.left = held  # bytes of it that no data set has claimed yet
+        self.room = max(_ALWAYS_FINE, MOST_EXPANSION_OF_FILE * held)  # for what they unpack to
         self.features: bool = request["features"]
         self.videos = None if request["videos"] is None else set(request["videos"])
 
@@ -233,12 +237,18 @@ class _Reader:
         claimed = math.prod(dataset.shape) * item
         chunk = math.prod(dataset.chunks or (0,)) * item if claimed else 0
         self.left -= stored
+        self.room -= max(claimed, chunk)
         if self.left < 0:
             raise RefusedError(f"{where}: {stored} stored bytes claimed, more than the file has")
         if max(claimed, chunk) > expansion * stored:
             raise RefusedError(
                 f"{where}: shape {dataset.shape} claims {max(claimed, chunk)} bytes of {stored} "
                 f"stored, expected at most {expansion} times as many"
+            )
+        if self.room < 0:
+            raise RefusedError(
+                f"{where}: with it the {self.held} bytes of the file claim to unpack to more than "
+                f"{MOST_EXPANSION_OF_FILE} times as many"
             )
 
 

@@ -199,7 +199,8 @@ def _words(table: Cells, notices: list[str]) -> tuple[str, ...] | None:
         return None
     cells = table.names("label")
     known = [cell for cell in cells if cell.lower() not in UNKNOWN]
-    if not known or any(map(is_number, known)):
+    # A decimal comma makes no word: it is refused as a number.
+    if not known or any(is_number(cell.replace(",", ".").rstrip("% ")) for cell in known):
         return None
     notices.append("label: words, to be numbered by the class names of the run")
     return cells

@@ -33,6 +33,8 @@ _MOST_DIMENSIONS = 3
 _NUMBERS = "biuf"  # kinds of dtype
 _TOKEN_ROWS = 3  # ids, mask, types
 _MOST_TOKEN = 2**31 - 1
+# Characters for a byte of the file, since a pickle may name one string often; and always fine.
+_MOST_REPEATED, _ALWAYS_FINE = 100, 1 << 26
 
 
 def label_key(modality: str) -> str:
@@ -151,9 +153,11 @@ class _Split:
 
     def _strings(self, key: str) -> tuple[str, ...]:
         value = self.raw[key]
+        if isinstance(value, np.ndarray) and value.ndim != 1:  # (10**12, 0) would be as many lists
+            raise self.error(key, f"shape {value.shape} found, expected a list of strings")
         try:
             items = value.tolist() if isinstance(value, np.ndarray) else value
-        except ValueError:
+        except (ValueError, SystemError):  # numpy's way to say so
             raise self.error(key, "text that is no Unicode found") from None
         if not isinstance(items, list | tuple):
             raise self.error(key, f"{kind(value)} found, expected a list of strings")
@@ -162,6 +166,8 @@ class _Split:
                 raise self.error(key, f"row {row}: {kind(item)} found, expected a string")
         if self.rows:
             self._check_rows(key, len(items))
+        if sum(map(len, items)) > max(_ALWAYS_FINE, _MOST_REPEATED * self.path.stat().st_size):
+            raise self.error(key, "more text claimed than the file can hold")
         return tuple(items)
 
     def _check_rows(self, key: str, found: int) -> None:
@@ -183,6 +189,8 @@ class _Split:
         return array
 
     def _listed_numbers(self, key: str, value: object) -> NDArray[Any]:
+        if isinstance(value, np.ndarray) and (not value.ndim or not value.size):
+            raise self.error(key, f"shape {value.shape} found, expected a row for every id")
         items = value.tolist() if isinstance(value, np.ndarray) else value
         if not isinstance(items, list | tuple):
             raise self.error(key, f"{kind(value)} found, expected an array of numbers")
@@ -232,6 +240,13 @@ class _Split:
         ids, mask = array[:, 0].astype(np.float64), array[:, 1]
         if not _is_mask(mask):
             raise self.error(_TOKENS, "attention mask with other values than 0 and 1")
+        gaps = np.any(mask[:, 1:] > mask[:, :-1], axis=1)
+        if gaps.any():
+            raise self.error(
+                _TOKENS,
+                f"row {int(gaps.argmax())}: attention mask with 0 before 1 found, expected padding "
+                "at the end only",
+            )
         valid = (ids >= 0) & (ids <= _MOST_TOKEN) & (ids == np.floor(ids))
         if not valid.all():
             raise self.error(

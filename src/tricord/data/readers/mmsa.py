@@ -6,7 +6,7 @@ import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -15,7 +15,9 @@ from tricord.data.readers.pickle_safe import load_pickle
 from tricord.data.schema import SPLITS, UNSPLIT, Dataset
 from tricord.errors import DataError
 
-_OTHER_KEYS = ("config", "align")
+_CONFIG = "config"
+_OTHER_KEYS = (_CONFIG, "align")
+_MOST_SETTINGS, _DEEPEST_SETTING = 10_000, 20
 
 
 def read_mmsa(path: Path) -> Dataset:
@@ -37,15 +39,14 @@ def read_mmsa(path: Path) -> Dataset:
     if not splits:
         raise DataError(f"{path}: no split found, expected at least one of {list(SPLITS)}")
     tables, notices = read_layout(path, splits)
-    config = content.get("config")
-    recipe = dict(config) if isinstance(config, dict) else {}
+    recipe = _recipe(path, content.get(_CONFIG))
     simulation = recipe.pop("simulation", None)
     return Dataset(
         splits=tables,
         source=str(path),
         notices=(*_unused(content), *notices),
         simulation=simulation if isinstance(simulation, dict) else None,
-        recipe=_plain(recipe),
+        recipe=recipe,
     )
 
 
@@ -54,21 +55,39 @@ def _one_clip(path: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     if "id" in content:  # a split without its name
         return dict(content)
     rows = {
-        key: np.asarray(content[key])[None]
-        for key in FEATURE_KEYS
-        if isinstance(content.get(key), np.ndarray)
+        key: np.asarray(value)[None] if isinstance(value, np.ndarray) else [value]
+        for key, value in content.items()
+        if key in FEATURE_KEYS and value is not None
     }
     words = content.get("raw_text")
     return {**rows, "id": [path.stem], **({"raw_text": [words]} if isinstance(words, str) else {})}
 
 
-def _plain(value: Any) -> Any:
-    """What JSON can hold of it."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value if value is None or isinstance(value, str | int | float) else str(value)
+def _recipe(path: Path, config: object) -> dict[str, Any]:
+    """What JSON can hold of a dictionary of settings; empty where it is none.
+
+    Raises DataError for more of them than any tool has: a pickle may name one list many times.
+    """
+    left = _MOST_SETTINGS
+
+    def plain(value: Any, depth: int) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0 or depth > _DEEPEST_SETTING:
+            raise DataError(
+                f"{path}: key '{_CONFIG}': more than {_MOST_SETTINGS} settings, or nested deeper "
+                f"than {_DEEPEST_SETTING}, expected how features were made"
+            )
+        if isinstance(value, np.ndarray):
+            value = value.tolist() if 0 < value.size <= _MOST_SETTINGS else "array"
+        if isinstance(value, dict):
+            keys = [key for key in value if isinstance(key, str | int | float)]
+            return {str(key): plain(value[key], depth + 1) for key in keys}
+        if isinstance(value, list | tuple):
+            return [plain(item, depth + 1) for item in value]
+        return value if value is None or isinstance(value, str | int | float) else kind(value)
+
+    return cast(dict[str, Any], plain(config, 0)) if isinstance(config, dict) else {}
 
 
 def write_mmsa(

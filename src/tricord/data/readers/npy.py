@@ -6,7 +6,7 @@ import math
 import os
 import re
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,8 @@ _HEADER = re.compile(
     rb"\{\s*'descr':\s*'([^']*)',\s*'fortran_order':\s*(True|False),\s*"
     rb"'shape':\s*\(([0-9, ]*)\),?\s*\}\s*"
 )
-_DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248])")
+NUMBERS = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248])")
+NUMBERS_OR_TEXT = re.compile(rf"{NUMBERS.pattern}|[<>|=]?[SU][1-9][0-9]{{0,8}}")
 
 
 def read_npy_frames(path: Path) -> NDArray[np.float32]:
@@ -36,7 +37,7 @@ def read_npy_frames(path: Path) -> NDArray[np.float32]:
         size = os.fstat(file.fileno()).st_size
         if not size:
             return np.zeros((0, 0), dtype=np.float32)
-        shape, fortran, dtype = _header(path, file)
+        shape, fortran, dtype = read_header(str(path), file)
         if len(shape) not in (1, 2) or shape[-1] == 0:
             raise DataError(f"{path}: shape {shape} found, expected (frames, width) or (width,)")
         held = size - file.tell()
@@ -50,20 +51,28 @@ def read_npy_frames(path: Path) -> NDArray[np.float32]:
     return np.atleast_2d(frames)
 
 
-def _header(path: Path, file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def read_header(
+    where: str, file: IO[bytes], admitted: re.Pattern[str] = NUMBERS
+) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether it is in Fortran's order, and dtype of the array that follows in the file.
+
+    where: for messages. admitted: codes of dtypes. Nothing of the header is evaluated, and its
+    shape is only a claim. Raises DataError.
+    """
     start = file.read(8)
     if start[: len(_MAGIC)] != _MAGIC or len(start) < 8 or start[6] not in _LENGTH_BYTES:
-        raise DataError(f"{path}: no .npy file, or of an unknown version")
+        raise DataError(f"{where}: no .npy file, or of an unknown version")
     length = int.from_bytes(file.read(_LENGTH_BYTES[start[6]]), "little")
     if length > _MOST_HEADER:
-        raise DataError(f"{path}: a header of {length} bytes claimed, at most {_MOST_HEADER} read")
+        raise DataError(f"{where}: a header of {length} bytes claimed, at most {_MOST_HEADER} read")
     found = _HEADER.fullmatch(file.read(length))
     if found is None:
-        raise DataError(f"{path}: no readable .npy header found")
+        raise DataError(f"{where}: no readable .npy header found, or one of a compound type")
     kind, fortran, shape = (group.decode("latin-1") for group in found.groups())
-    if not _DTYPE.fullmatch(kind):
-        raise DataError(f"{path}: dtype {shown(kind)} found, expected plain numbers")
+    if not admitted.fullmatch(kind):
+        expected = "plain numbers" if admitted is NUMBERS else "numbers or text"
+        raise DataError(f"{where}: dtype {shown(kind)} found, expected {expected}")
     sizes = shape.replace(" ", "").split(",")
     if max(map(len, sizes)) > _MOST_DIGITS:
-        raise DataError(f"{path}: shape ({shown(shape)}) found, expected what a file can hold")
+        raise DataError(f"{where}: shape ({shown(shape)}) found, expected what a file can hold")
     return tuple(int(size) for size in sizes if size), fortran == "True", np.dtype(kind)

@@ -6,21 +6,22 @@ import math
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from tricord.data.readers.delimited import shown
 from tricord.data.readers.layout import read_layout
+from tricord.data.readers.npy import NUMBERS_OR_TEXT, read_header
 from tricord.data.schema import SPLITS, UNSPLIT, Dataset
 from tricord.errors import DataError
 
 _SEPARATORS = ("/", ".", "_")
 _MODE = "mode"
 _MEMBER = ".npy"
-_KINDS = "biufUS"
 # Deflate makes long runs of zeros a thousand times smaller; padded features are rarely beyond
 # fifty. What is small anyway may be anything.
 _MOST_EXPANSION = 100
@@ -28,7 +29,7 @@ _ALWAYS_FINE = 1 << 26
 # What zipfile raises for files that it cannot make sense of
 _DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, struct.error),
-    *(EOFError, NotImplementedError, RuntimeError, ValueError),
+    *(EOFError, NotImplementedError, RuntimeError, ValueError, TypeError),
 )
 
 
@@ -74,31 +75,17 @@ def _check_sizes(path: Path, archive: zipfile.ZipFile) -> None:
 
 def _read(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
     """One array; memory is set aside only for the bytes that its member has."""
-    where = f"{path}: key {member.filename[:60]!r}"
+    where = f"{path}: key {shown(member.filename)}"
     if not member.filename.endswith(_MEMBER):
         raise DataError(f"{where}: found in the archive, expected arrays ({_MEMBER}) only")
-    try:
-        with archive.open(member) as file:
-            version = npy.read_magic(file)
-            reader = {
-                (1, 0): npy.read_array_header_1_0,
-                (2, 0): npy.read_array_header_2_0,
-            }.get(version)
-            if reader is None:
-                raise DataError(f"{where}: .npy version {version} found, expected (1, 0)")
-            shape, fortran, dtype = reader(file)
-            if dtype.kind not in _KINDS:
-                raise DataError(f"{where}: {dtype} found, expected numbers or strings")
-            size = math.prod(shape) * dtype.itemsize
-            if size != member.file_size - file.tell():
-                raise DataError(
-                    f"{where}: shape {str(shape)[:80]} does not fit its {member.file_size} bytes"
-                )
-            data = file.read(size)
-    except ValueError as error:
-        raise DataError(f"{where}: no readable array ({str(error).splitlines()[0][:80]})") from None
-    array: NDArray[Any] = np.frombuffer(data, dtype)
-    return array.reshape(shape, order="F" if fortran else "C")
+    with archive.open(member) as file:
+        shape, fortran, dtype = read_header(where, file, NUMBERS_OR_TEXT)
+        size = math.prod(shape) * dtype.itemsize
+        if size != member.file_size - file.tell():
+            raise DataError(
+                f"{where}: shape {str(shape)[:80]} does not fit its {member.file_size} bytes"
+            )
+        return np.ndarray(shape, dtype, file.read(size), order="F" if fortran else "C")
 
 
 def _by_split(
@@ -117,25 +104,36 @@ def _by_split(
             splits.setdefault(owner, {})[name[len(owner) + 1 :]] = array
     if splits:
         ordered = {name: splits[name] for name in SPLITS if name in splits}
-        return ordered, [f"key {name[:40]!r} not used" for name in rest]
+        return ordered, _unused(rest)
     if _MODE not in rest:
         return {UNSPLIT: cast(dict[str, Any], rest)}, []
-    return _split_by(path, rest.pop(_MODE), rest), []
+    mode = rest.pop(_MODE)
+    single = [name for name, array in rest.items() if not array.ndim]
+    rows = {name: array for name, array in rest.items() if array.ndim}
+    return _split_by(path, mode, rows), _unused(single)
+
+
+def _unused(names: Iterable[str]) -> list[str]:
+    return [f"key {shown(name)} not used" for name in names]
 
 
 def _split_by(
     path: Path, mode: NDArray[Any], arrays: dict[str, NDArray[Any]]
 ) -> dict[str, dict[str, Any]]:
-    words = mode.astype(str) if mode.ndim == 1 else np.empty(0, dtype=str)
+    try:
+        words = mode.astype(str) if mode.ndim == 1 else np.empty(0, dtype=str)
+        words.tolist()
+    except (ValueError, SystemError):
+        raise DataError(f"{path}: key '{_MODE}': text that is no Unicode found") from None
     unknown = sorted(set(words.tolist()) - set(SPLITS))
     if not len(words) or unknown:
         found = unknown[0][:40] if unknown else f"shape {mode.shape}"
         raise DataError(f"{path}: key '{_MODE}': {found!r} found, expected {list(SPLITS)}")
     for key, array in arrays.items():
-        if not array.ndim or len(array) != len(words):
+        if len(array) != len(words):
             raise DataError(
-                f"{path}: key '{key}': shape {array.shape} found, expected {len(words)} rows, as "
-                f"'{_MODE}' has"
+                f"{path}: key {shown(key)}: shape {array.shape} found, expected {len(words)} rows, "
+                f"as '{_MODE}' has"
             )
     return {
         name: {key: array[words == name] for key, array in arrays.items()}

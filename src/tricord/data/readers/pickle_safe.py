@@ -3,6 +3,9 @@
 A pickle is a program. Here the only names it may ask for are those that arrays, their dtypes and
 bytes are written with, and each is answered by a stand-in of ours: the real numpy functions accept
 states that forge dtype flags or unpickle a second time. Any other name is refused, unrun.
+
+A pickle may name what it holds any number of times, so nothing is copied that it can name: arrays
+are views of their bytes, and what has to be made of bytes is made once.
 """
 
 from __future__ import annotations
@@ -14,7 +17,8 @@ import os
 import pickle
 import pickletools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -30,10 +34,10 @@ _BYTE_ORDERS = ("<", ">", "=", "|")
 def load_pickle(path: Path) -> Any:
     """The content of a pickle file: arrays, strings, numbers, lists, tuples, dictionaries, sets.
 
-    Arrays are numpy arrays of booleans, integers, floats, strings or such objects; the large ones
-    are mapped from the file, not read, and cannot be written to. Ordered dictionaries come as
-    plain ones. Raises DataError, one line, where the file cannot be read, is no pickle, is cut
-    short, claims more than it holds, or asks for any other name.
+    Arrays are numpy arrays of booleans, integers, floats, strings or such objects, of which only
+    the last can be written to; the large ones are mapped from the file, not read. Ordered
+    dictionaries come as plain ones. Raises DataError, one line, where the file cannot be read, is
+    no pickle, is cut short, claims more than it holds, or asks for any other name.
     """
     try:
         with path.open("rb") as file:
@@ -63,8 +67,7 @@ def _load(data: mmap.mmap) -> Any:
     program = _without(data, blocks, frames, length)
     data.madvise(mmap.MADV_DONTNEED)
     mapped = [np.frombuffer(data, np.uint8, size, start) for _, start, size in blocks]
-    content = _Unpickler(program, mapped).load()
-    return _resolved(content, {}) if mapped else content
+    return _resolved(_Unpickler(program, mapped).load(), {})
 
 
 def _without(data: mmap.mmap, blocks: list[_Block], frames: list[int], length: int) -> io.BytesIO:
@@ -86,13 +89,10 @@ def _without(data: mmap.mmap, blocks: list[_Block], frames: list[int], length: i
 
 
 def _resolved(value: Any, known: dict[int, tuple[Any, Any]]) -> Any:
-    """The same containers, with every array that the file maps in place of its stand-in."""
-    if isinstance(value, _Array):
-        if value.mapped is not None:
-            return value.mapped
-        if not value.dtype.hasobject:
-            return value
-    elif not isinstance(value, dict | list | tuple):
+    """The same containers, with every array in place of its stand-in."""
+    if isinstance(value, _Array) and value.array is not None:
+        return value.array
+    if not isinstance(value, _HOLDERS):
         return value
     if id(value) in known:
         return known[id(value)][1]
@@ -101,24 +101,34 @@ def _resolved(value: Any, known: dict[int, tuple[Any, Any]]) -> Any:
         whole = tuple(_resolved(item, known) for item in value)
         known[id(value)] = value, whole  # the old one too: no other may take its id
         return whole
-    if isinstance(value, np.ndarray):
-        for place, item in enumerate(value.flat):
-            value.flat[place] = _resolved(item, known)
-    else:
-        pairs = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, item in list(pairs):
-            value[key] = _resolved(item, known)
+    places: Any = value.flat if isinstance(value, np.ndarray) else value
+    items = value.items() if isinstance(value, dict) else enumerate(_each(value))
+    for key, item in items:
+        if isinstance(item, _HOLDERS):
+            places[key] = _resolved(item, known)
     return value
+
+
+def _each(value: NDArray[Any] | list[Any]) -> Iterable[Any]:
+    return value.flat if isinstance(value, np.ndarray) else value
 
 
 class _Unpickler(pickle.Unpickler):
     def __init__(self, file: io.BytesIO, mapped: list[NDArray[np.uint8]]) -> None:
         super().__init__(file)
         self._mapped = mapped
+        # None of these may refer to this object, or its memo would outlive it.
+        scalar = _Admitted(_scalars())
+        self._names = {
+            **_ADMITTED,
+            ("_codecs", "encode"): _Admitted(cache(_latin1)),
+            ("numpy.core.multiarray", "scalar"): scalar,
+            ("numpy._core.multiarray", "scalar"): scalar,
+        }
 
     def find_class(self, module: str, name: str) -> Any:
         try:
-            return _ADMITTED[module, name]
+            return self._names[module, name]
         except KeyError:
             raise DataError(
                 f"asks for {f'{module}.{name}'[:100]!r}, which is not admitted (only numpy arrays "
@@ -163,36 +173,36 @@ class _DType:
 
 
 class _Array(np.ndarray[Any, Any]):
-    """An array whose state is checked before numpy sees it.
+    """Stands for an array until it is known where its bytes are.
 
-    mapped: the array itself, where its bytes stay in the file.
+    array: the real one, a view of its bytes; None for one of objects, which is its own.
     """
 
-    __slots__ = ("mapped",)
-    mapped: NDArray[Any] | None
+    __slots__ = ("array",)
+    array: NDArray[Any] | None
 
     def __array_finalize__(self, source: object) -> None:
-        self.mapped = None
+        self.array = None
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         shape, dtype, fortran, data = state[-4:]
         real = _real_dtype(dtype)
-        is_mapped = isinstance(data, np.ndarray) and data.dtype == np.uint8
-        held = len(data) * (1 if is_mapped or isinstance(data, bytes) else real.itemsize)
-        if isinstance(data, list) != real.hasobject or not (
-            is_mapped or isinstance(data, bytes | list)
-        ):
+        # A large block of bytes comes as an array; what a pickle makes itself is an `_Array`.
+        is_buffer = isinstance(data, bytes | bytearray) or type(data) is np.ndarray
+        if isinstance(data, list) != real.hasobject or not (is_buffer or isinstance(data, list)):
             raise pickle.UnpicklingError("array data of the wrong kind")
         if not all(type(n) is int and n >= 0 for n in shape):
             raise pickle.UnpicklingError("array shape of other than whole numbers")
+        held = len(data) * (1 if is_buffer else real.itemsize)
         if held != math.prod(shape) * real.itemsize:
             raise DataError(f"an array claims shape {str(shape)[:80]}, its {held} bytes do not fit")
-        if is_mapped:
-            order: Any = "F" if fortran else "C"
-            self.mapped = data.view(real).reshape(tuple(shape), order=order)
+        if is_buffer:
+            self.array = np.ndarray(tuple(shape), real, data, order="F" if fortran else "C")
+            self.array.flags.writeable = False
             return
         checked: Any = (1, tuple(shape), real, bool(fortran), data)
         super().__setstate__(checked)
+        data.clear()  # numpy writes a list for each array; one must not fill many
 
 
 def _real_dtype(dtype: Any) -> np.dtype[Any]:
@@ -207,17 +217,25 @@ def _new_array(*_: Any) -> _Array:
 
 def _array_from_buffer(buffer: Any, dtype: Any, shape: Any, order: Any) -> _Array:
     array = _new_array()
-    data = buffer if isinstance(buffer, np.ndarray) else bytes(buffer)
-    array.__setstate__((1, shape, dtype, order == "F", data))
+    array.__setstate__((1, shape, dtype, order == "F", buffer))
     return array
 
 
-def _scalar(dtype: Any, data: Any) -> Any:
+def _scalars() -> Callable[[Any, Any], Any]:
+    """Makes scalars, of a large block of bytes only once."""
+    of_large = cache(_plain_scalar)
+
+    def scalar(dtype: Any, data: Any) -> Any:
+        return (_plain_scalar if len(data) <= _SMALL else of_large)(_real_dtype(dtype), data)
+
+    return scalar
+
+
+def _plain_scalar(dtype: np.dtype[Any], data: Any) -> Any:
     """A plain Python number or string; numpy would unpickle the data of an object."""
-    real = _real_dtype(dtype)
-    if real.hasobject or not isinstance(data, bytes) or len(data) != real.itemsize:
+    if dtype.hasobject or not isinstance(data, bytes) or len(data) != dtype.itemsize:
         raise DataError("holds a numpy scalar of objects, which is not admitted")
-    value: NDArray[Any] = np.frombuffer(data, real)
+    value: NDArray[Any] = np.frombuffer(data, dtype)
     return value[0].item()
 
 
@@ -232,14 +250,16 @@ def _empty_bytes() -> bytes:
     return b""
 
 
-def _pairs(items: Any = ()) -> dict[Any, Any]:
-    return dict(items)
+def _empty_dict() -> dict[Any, Any]:
+    return {}
 
 
 def _not_callable(*_: Any) -> NoReturn:
     raise pickle.UnpicklingError("a call of a type")
 
 
+_HOLDERS = (np.ndarray, dict, list, tuple)
+_SMALL = 64  # bytes of a scalar that may be made anew each time
 _ADMITTED = {
     ("numpy", "dtype"): _Admitted(_DType),
     ("numpy", "ndarray"): _Admitted(_not_callable),
@@ -248,14 +268,12 @@ _ADMITTED = {
         for core in ("core", "_core")
         for module, name, make in (
             ("multiarray", "_reconstruct", _new_array),
-            ("multiarray", "scalar", _scalar),
             ("numeric", "_frombuffer", _array_from_buffer),
         )
     },
-    ("_codecs", "encode"): _Admitted(_latin1),
     ("__builtin__", "bytes"): _Admitted(_empty_bytes),
     ("builtins", "bytes"): _Admitted(_empty_bytes),
-    ("collections", "OrderedDict"): _Admitted(_pairs),
+    ("collections", "OrderedDict"): _Admitted(_empty_dict),
 }
 
 _OPCODES = {ord(op.code): op for op in pickletools.opcodes}

@@ -210,8 +210,9 @@ class _SplitWriter:
         if too_large.any():
             raise self._error(
                 name,
-                f"{too_large.sum()} of {too_large.size} columns found that float16 cannot hold "
-                f"(beyond {np.finfo(dtype).max:g}); keep {name} in float32",
+                f"{too_large.sum()} of {too_large.size} columns found that {dtype} cannot hold "
+                f"(beyond {np.finfo(dtype).max:g})"
+                + (f"; keep {name} in float32" if dtype == np.float16 else ""),
             )
 
 

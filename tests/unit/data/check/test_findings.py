@@ -11,6 +11,7 @@ import pytest
 import checked_data
 from conftest import ROOT
 from tricord.data.check import KNOWN, Severity, Where, check
+from tricord.data.check.findings import of_many
 from tricord.data.schema import LazySequence, LazySequences, Ragged
 from tricord.errors import ConfigError
 
@@ -93,3 +94,11 @@ def test_every_rule_stands_in_the_documentation() -> None:
     assert len(rules) > 35
     documented = (ROOT / "docs" / "data.md").read_text("utf-8")
     assert not [rule for rule in sorted(rules) if f"`{rule}`" not in documented]
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(0, "0.0 %"), (1, "under 0.1 %"), (49, "under 0.1 %"), (50, "0.1 %"), (99_960, "100.0 %")],
+)
+def test_a_few_are_not_none(count: int, said: str) -> None:
+    assert of_many(count, 100_000, "cells") == f"{count} of 100000 cells ({said})"

@@ -11,6 +11,7 @@ import pytest
 import checked_data
 from checked_data import everywhere, found, with_scores, with_split
 from tricord.data.check import Finding, Severity
+from tricord.data.schema import UNSPLIT, Dataset
 
 
 def changed(change: Callable[[np.ndarray], object], known: str | None = None) -> dict[str, Finding]:
@@ -39,6 +40,12 @@ def test_no_label_at_all_is_an_error() -> None:
     rules = changed(put(slice(None), slice(None), np.nan))
     assert rules["label-missing"].severity is Severity.ERROR
     assert set(rules) == {"label-missing"}
+
+
+def test_data_to_predict_need_no_label() -> None:
+    table = with_scores(checked_data.clean().splits["test"], put(slice(None), slice(None), np.nan))
+    rules = found(Dataset({UNSPLIT: replace(table, name=UNSPLIT)}, source="x"))
+    assert rules["label-missing"].severity is Severity.NOTE
 
 
 def test_words_alone_are_nominal() -> None:

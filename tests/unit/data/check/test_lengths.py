@@ -130,3 +130,27 @@ def test_utterance_vectors_have_no_lengths_to_judge() -> None:
             lambda t, m=modality: with_sequence(t, m, first_frame(t.sequences[m])),  # type: ignore[misc]
         )
     assert not set(found(dataset)) & {"unpaired", "cut", "lengths-unused", "trailing-zeros"}
+
+
+def test_silent_beginnings_are_no_padding() -> None:
+    clean = checked_data.clean()
+    for modality in ("text", "vision"):
+        begins = {n: t.sequences[modality].offsets[:-1] for n, t in clean.splits.items()}
+        silent = everywhere(
+            clean,
+            lambda t, m=modality, b=begins: with_values(  # type: ignore[misc]
+                t, m, lambda v: v.__setitem__(b[t.name], 0)
+            ),
+        )
+        assert not found(silent)
+
+
+def test_words_without_a_vector_are_no_lost_face() -> None:
+    clean = checked_data.clean()
+    ends = {n: t.sequences["text"].offsets[1:] - 1 for n, t in clean.splits.items()}
+    silent = everywhere(
+        clean, lambda t: with_values(t, "text", lambda v: v.__setitem__(ends[t.name], 0))
+    )
+    finding = found(silent)["trailing-zeros"]
+    assert "'sp'" in finding.means
+    assert "face" not in finding.means

@@ -9,7 +9,7 @@ import numpy as np
 import checked_data
 from checked_data import found, with_split
 from tricord.data.check import Severity
-from tricord.data.schema import UNSPLIT, Dataset, FeatureTable
+from tricord.data.schema import UNSPLIT, Dataset, FeatureTable, Ragged
 
 
 def copied(
@@ -128,3 +128,21 @@ def test_speakers_that_the_source_names() -> None:
     assert set(found(replace(clean, recipe={"speakers": speakers}))) == {"group-overlap"}
     speakers.popitem()  # not of all
     assert not found(replace(clean, recipe={"speakers": speakers}))
+
+
+def test_the_same_words_and_nothing_else_are_no_leak() -> None:
+    clean = checked_data.clean()
+    train, test = clean.splits["train"], clean.splits["test"]
+    nothing = {
+        m: Ragged.from_padded(s.padded(), np.where(np.arange(len(s)) == 2, 0, s.lengths))
+        for m, s in test.sequences.items()
+    }
+    other = {
+        m: Ragged.from_padded(s.padded(), np.where(np.arange(len(s)) == 9, 0, s.lengths))
+        for m, s in train.sequences.items()
+    }
+    train = replace(train, sequences={**other, "text": train.sequences["text"]})
+    test = replace(test, sequences={**nothing, "text": test.sequences["text"]})
+    test = copied(test, 2, train, 9, ("text",))
+    broken = Dataset({**clean.splits, "train": train, "test": test}, source="x")
+    assert set(found(broken)) == {"absent"}

@@ -69,6 +69,17 @@ def test_a_column_constant_in_one_split() -> None:
     assert "valid 1 of 5 columns (3)" in rules["constant-in-a-split"].found
 
 
+def test_what_is_rare_need_not_occur_in_a_few_clips() -> None:
+    def still(clips: int) -> set[str]:
+        clean = checked_data.clean()
+        table = clean.splits["valid"].take(np.arange(clips))
+        table = with_values(table, "vision", lambda v: v.__setitem__((slice(None), 3), 0))
+        return set(found(Dataset({**clean.splits, "valid": table}, source="x")))
+
+    assert "constant-in-a-split" not in still(29)
+    assert "constant-in-a-split" in still(30)
+
+
 def test_a_dead_modality_is_an_error() -> None:
     finding = changed("audio", c0=0.0, c1=0.0, c2=0.0)["constant-columns"]
     assert finding.severity is Severity.ERROR

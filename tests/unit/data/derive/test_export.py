@@ -179,6 +179,15 @@ def test_tokens_without_features_and_absent_modalities(data: Dataset, out: Path)
     assert load(out).fingerprint() == made.fingerprint()
 
 
+def test_labels_alone_have_no_absent_text(data: Dataset, out: Path) -> None:
+    nothing = {
+        name: Ragged(np.zeros((0, 0), np.float32), np.zeros(len(data["valid"]) + 1, np.int64), 0)
+        for name in data.modalities
+    }
+    made = Dataset({"valid": replace(data["valid"], sequences=nothing, tokens=None)}, "x")
+    assert not any("without text" in note for note in export_mmsa(made, out))
+
+
 def test_simulation_stays_marked(data: Dataset, out: Path) -> None:
     export_mmsa(replace(data, simulation={"seed": 3, "limits": {"D_test": 0.7}}), out)
     assert load(out).simulation == {"seed": 3, "limits": {"D_test": 0.7}}

@@ -161,6 +161,23 @@ def test_missing_clips_are_refused_by_name() -> None:
     )
 
 
+def test_all_missing_and_surplus_ids_are_kept() -> None:
+    surplus = [f"z$_${n}" for n in range(9)]
+    other = data(clips("all", ["v$_$1", "y$_$5", *surplus]))
+    result, _ = join(FOUR, "audio", other, allow_missing=3)
+    assert result.recipe["joined"]["audio"] == {
+        "source": "other.pkl",
+        "matched": {"train": 1, "test": 1},
+        "missing": {"train": ["v$_$2", "v$_$3", "v$_$4"]},
+        "surplus": surplus,
+    }
+    again, _ = join(result, "audio", other)
+    assert again.recipe["joined"]["audio"]["missing"] == {}
+    vision = replace(other["all"], sequences={"vision": other["all"].sequences["audio"]})
+    both, _ = join(result, "vision", data(vision))
+    assert list(both.recipe["joined"]) == ["audio", "vision"]
+
+
 @pytest.mark.parametrize("allowed", [1, 0.25, 1.0])
 def test_missing_clips_are_dropped_up_to_the_limit(allowed: float) -> None:
     result, report = join(FOUR, "audio", THREE, allow_missing=allowed)

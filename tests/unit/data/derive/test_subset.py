@@ -147,6 +147,16 @@ def test_words_of_the_file_come_first() -> None:
         choose(data(label_names=words), Choice(labels=["bored"]), splits=["train"])
 
 
+def test_a_rare_word_need_not_be_in_each_split() -> None:
+    before = data(label_names=("sad", *["calm"] * 6, "Positive"))
+    test = replace(before["test"], label_names=("calm",) * 9)
+    before = replace(before, splits={**before.splits, "test": test})
+    after = choose(before, Choice(labels=["sad", "calm"]))
+    assert [len(after[name]) for name in after] == [7, 9]
+    with pytest.raises(DataError, match="split 'test': none of its 9 clips is chosen"):
+        choose(before, Choice(labels=["positive"]))  # a word here, and not a sign there
+
+
 def test_unknown_labels_meet_no_bound() -> None:
     scores = ROWS.copy()
     scores[0, 0] = np.nan

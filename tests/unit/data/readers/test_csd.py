@@ -342,6 +342,7 @@ def test_columns_by_number_and_by_recipe(tmp_path: Path, here: None) -> None:
         ({"audio": "mosi-facet-20"}, "74 found, expected 47"),
         ({"audio": "best"}, "'best' asked for, expected one of"),
         ({"audio": [74]}, "74 asked for, expected some of 0 to 73"),
+        ({"audio": [3, 1, 3]}, "one of 3 asked for twice"),
         ({"text": [0]}, "columns for 'text' asked for"),
     ):
         with pytest.raises(DataError, match=message):
@@ -595,6 +596,16 @@ def test_zeros_that_compress_well_are_no_bomb(files: dict[str, Path], tmp_path: 
     assert read_csd(files["labels"], {"vision": face})["all"].lengths["vision"][1] == 20_000
 
 
+def test_a_whole_file_that_compresses_well_is_a_bomb(
+    files: dict[str, Path], tmp_path: Path
+) -> None:
+    zeros = {v: (np.zeros((40_000, 500)), regular(0, 1e-4, 40_000)) for v in ("a", "b")}
+    bomb = write_csd(tmp_path / "z.csd", "FACET", zeros)
+    assert bomb.stat().st_size < 40_000 * 500 * 8 / 100
+    with pytest.raises(DataError, match="claim to unpack to more than 100 times as many"):
+        read_csd(files["labels"], {"vision": bomb})
+
+
 # ------------------------------------------------------------------ the reading process
 
 
@@ -702,6 +713,8 @@ def test_a_folder_that_does_not_say_enough(tmp_path: Path, here: None) -> None:
         ('{"labels": "l.csd", "audio": "../a.csd"}', "leaves the folder"),
         ('{"labels": "l.csd", "audio": "/a.csd"}', "leaves the folder"),
         ('{"labels": "l.csd", "audio": "a\\u0000.csd"}', "leaves the folder"),
+        ('{"labels": "l.csd", "audio": "\\ud800.csd"}', r"'\\ud800.csd' not found"),
+        (f'{{"labels": "l.csd", "audio": "{"a" * 5000}"}}', "aaa' not found"),
         ('{"labels": "l.csd", "audio": "out.csd"}', "a link out of the folder"),
         ('{"labels": "l.csd", "audio": "deep/out.csd"}', "a link out of the folder"),
         ('{"labels": "l.csd", "audio": "a.csd", "folds": {"dev": []}}', "folds of another form"),

@@ -6,6 +6,7 @@ import io
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -18,10 +19,10 @@ from tricord.data.readers.label_table import read_label_file
 from tricord.data.readers.openface import recipe_columns
 from tricord.errors import DataError
 
-FEW, MANY = 400, 10_000
+FEW, MANY = 200, 10_000
 MEASURED = 7  # one in so many is run under a memory tracer, which is slow
 # What a short row costs as Python strings, and what reading costs whatever the file
-TIMES, MORE = 100, 2_000_000
+TIMES, MORE = 100, 8_000_000
 
 TOKENS = (
     *(b",", b";", b"\t", b"\n", b"\r", b'"', b'""', b"\0", b"$_$", b"../", b"/", b"\\", b"."),
@@ -107,28 +108,62 @@ def fuzz_tables(folder: Path, count: int) -> Counter[str]:
     return run(count, TABLES, read, seed=1)
 
 
-def feature_files() -> list[tuple[str, bytes]]:
+METADATA = {
+    **{
+        f"sentiment/label_{letter}.csv": b"video_id,clip_id,label\nv,0001,-0.4\nv,0002,1\nw,1,0\n"
+        for letter in "MTAV"
+    },
+    "train_index.csv": b"index\n0\n",
+    "val_index.csv": b"index\n1\n",
+    "test_index.csv": b",index\n0,2\n",
+    "Translation.csv": "video_id,clip_id,Chinese\nv,0001,你好\nw,1,不\n".encode(),
+}
+
+
+def fuzz_metadata(folder: Path, count: int) -> Counter[str]:
+    """One of the tables of the oldest CH-SIMS release, beside the others."""
+    paths = [folder / "metadata" / name for name in METADATA]
+    paths[0].parent.mkdir(parents=True)
+    for path, sound in zip(paths, METADATA.values(), strict=True):
+        path.write_bytes(sound)
+
+    def read(data: bytes, which: int) -> None:
+        try:
+            paths[which].write_bytes(data)
+            for name, split in read_folder(folder).splits.items():
+                assert name in ("train", "valid", "test", "all")
+                assert split.scores.shape == (len(split), 4)
+        finally:
+            paths[which].write_bytes([*METADATA.values()][which])
+
+    return run(count, [*METADATA.values()], read, seed=4)
+
+
+def feature_files() -> dict[str, list[tuple[str, bytes]]]:
     names = recipe_columns("openface-171")
     header = ", ".join(("frame, face_id, timestamp, confidence, success", *names))
     rows = [", ".join([f"{t}, {t % 2}, 0.03, 0.9{t}, 1", *["1.5"] * len(names)]) for t in range(3)]
     small = "frame, face_id, timestamp, confidence, success, AU01_r\n1, 0, 0, 0.9, 1, 2\n"
     arrays = [np.ones((5, 3), np.float32), np.asfortranarray(np.ones((2, 3))), np.ones(3, np.int16)]
-    files = [
+    openface = [
         (".csv", "\n".join([header, *rows]).encode()),
         (".csv", (small + "2, 1, 0, 0.2, 0, 3\n3, 1, 0, 0.8, 1, 4\n").encode()),
+    ]
+    plain = [
         (".csv", b"name;frameTime;F0;loud\n'a';0.0;1.5;2\n'a';0.1;nan;-3e5\n"),
         (".csv", b"1.5,2,3\n4,5,6\n7,8,9\n"),
     ]
+    saved = []
     for array in arrays:
         with io.BytesIO() as file:
             np.save(file, array)
-            files.append((".npy", file.getvalue()))
-    return files
+            saved.append((".npy", file.getvalue()))
+    return {"openface": openface, "csv": plain, "npy": saved}
 
 
-def fuzz_features(folder: Path, count: int) -> Counter[str]:
+def fuzz_features(kind: str, folder: Path, count: int) -> Counter[str]:
     """Half of them alone, with any recipe; the others in a folder, beside a sound one."""
-    files = feature_files()
+    files = feature_files()[kind]
     (folder / "label.csv").write_text("video_id,clip_id,label\nv,1,0\nv,2,1\nw,1,0\n")
     (folder / "audio").mkdir()
     recipes = [
@@ -157,14 +192,39 @@ def fuzz_features(folder: Path, count: int) -> Counter[str]:
     return run(count, [content for _, content in files], read, seed=2)
 
 
-@pytest.mark.parametrize("fuzz", [fuzz_tables, fuzz_features])
-def test_a_few_mutations(tmp_path: Path, fuzz: Callable[[Path, int], Counter[str]]) -> None:
-    assert sum(fuzz(tmp_path, FEW).values()) == FEW
+def fuzz_recipes(folder: Path, count: int) -> Counter[str]:
+    """The file that says how the features of a folder are read."""
+    (folder / "label.csv").write_text("video_id,clip_id,label\nv,1,0\nv,2,1\nw,1,0\n")
+    (folder / "audio").mkdir()
+    np.save(folder / "audio" / "v_1.npy", np.ones((5, 3), np.float32))
+    sound = [
+        b'{"audio": {"average_over": 2, "description": "x"}, "vision": {"recipe": "openface-709"}}',
+        b'{"audio": {"min_confidence": 0.5}}',
+    ]
+
+    def read(data: bytes, which: int) -> None:
+        (folder / "features.json").write_bytes(data)
+        assert read_folder(folder)["all"].sequences["audio"].width == 3
+
+    return run(count, sound, read, seed=5)
+
+
+FUZZ = {
+    "tables": fuzz_tables,
+    "metadata": fuzz_metadata,
+    "recipes": fuzz_recipes,
+    **{kind: partial(fuzz_features, kind) for kind in ("openface", "csv", "npy")},
+}
+
+
+@pytest.mark.parametrize("kind", FUZZ)
+def test_a_few_mutations(tmp_path: Path, kind: str) -> None:
+    assert sum(FUZZ[kind](tmp_path, FEW).values()) == FEW
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fuzz", [fuzz_tables, fuzz_features])
-def test_many_mutations(tmp_path: Path, fuzz: Callable[[Path, int], Counter[str]]) -> None:
-    outcome = fuzz(tmp_path, MANY)
-    print(fuzz.__name__, dict(outcome))
+@pytest.mark.parametrize("kind", FUZZ)
+def test_many_mutations(tmp_path: Path, kind: str) -> None:
+    outcome = FUZZ[kind](tmp_path, MANY)
+    print(kind, dict(outcome))
     assert sum(outcome.values()) == MANY

@@ -111,6 +111,14 @@ def test_nominal_labels_are_words(tmp_path: Path) -> None:
     assert nominal(("angry", "happy")).encode(train.label_names or ()).tolist() == [1, 0]
 
 
+@pytest.mark.parametrize("cell", ["0,4", "-1,0", "40%"])
+def test_numbers_in_another_spelling_are_no_words(tmp_path: Path, cell: str) -> None:
+    path = tmp_path / "label.csv"
+    path.write_text(f"video_id;clip_id;label\nv;1;{cell}\n")
+    with pytest.raises(DataError, match=f"line 2, column 'label': '{cell}' found"):
+        read_label_table(path)
+
+
 def test_unknown_scores_are_counted(tmp_path: Path) -> None:
     table = table_of(
         tmp_path,

@@ -377,6 +377,22 @@ MISTAKES: dict[str, tuple[Change, list[str]]] = {
         lambda s: s["train"].update(text_bert=np.full((4, 3, 5), 2)),
         ["'text_bert'", "attention mask"],
     ),
+    "padding in front of tokens": (
+        lambda s: s["train"].update(text_bert=s["train"]["text_bert"][..., ::-1]),
+        ["'text_bert'", "row 0", "0 before 1", "at the end only"],
+    ),
+    "text that stands for too much": (
+        lambda s: s["train"].update(id=["a" * 10**6] * 200),
+        ["'id'", "more text claimed"],
+    ),
+    "ids without columns": (
+        lambda s: s["train"].update(id=np.zeros((10**12, 0), dtype="U1")),
+        ["'id'", "(1000000000000, 0) found"],
+    ),
+    "labels without columns": (
+        lambda s: s["train"].update(regression_labels=np.zeros((10**12, 0), dtype=object)),
+        ["'regression_labels'", "(1000000000000, 0) found"],
+    ),
     "half a token": (
         lambda s: s["train"].update(text_bert=s["train"]["text_bert"] + [[0.5], [0], [0]]),
         ["'text_bert'", ".5 found", "whole number"],
@@ -462,15 +478,25 @@ def mutate(content: bytes, rng: np.random.Generator) -> bytes:
     return bytes(damaged)
 
 
+MEASURED = 7  # one in so many is run under a memory tracer, which is slow
+
+
 def survives(path: Path, content: bytes, seed: int, times: int) -> tuple[int, int]:
+    """How many damaged files were read, and how many refused, none for more than it justifies."""
     rng = np.random.default_rng(seed)
     messages = []
-    for _ in range(times):
+    for number in range(times):
         path.write_bytes(mutate(content, rng))
+        if number % MEASURED == 0:
+            tracemalloc.start()
         try:
             load(path)
         except TricordError as error:
             messages.append(str(error))
+        finally:
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+        assert peak < 50 * len(content) + (1 << 20), (number, len(content), peak)
     assert not any("\n" in message for message in messages)
     return times - len(messages), len(messages)
 
@@ -554,6 +580,36 @@ def test_a_lazy_data_set_is_the_same_and_says_what_it_mended(
     assert not lazy.notices
     assert lazy.fingerprint() == eager.fingerprint()
     assert lazy.notices == ["train: audio: 1 -inf cells replaced by 0"]
+
+
+@pytest.mark.parametrize("config", ["itself", "doubled", "in an array"])
+def test_settings_without_end_are_refused(splits: Splits, tmp_path: Path, config: str) -> None:
+    endless: dict[str, Any] = {"itself": None, "doubled": HUGE, "in an array": np.empty(1, "O")}
+    endless["itself"] = endless["in an array"][0] = endless
+    content = {**splits, "config": {"x": endless[config]}}
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(content))
+    with pytest.raises(DataError, match="key 'config': more than 10000 settings, or nested"):
+        read_as_it_is(tmp_path / "x.pkl")
+
+
+def test_settings_that_json_cannot_hold_become_words(splits: Splits, read: Read) -> None:
+    odd = {"a": np.arange(2), "b": b"x", "c": {1, 2}, 3: (None, True), (4,): 5}
+    odd["e"] = np.zeros((10**12, 0))
+    assert read(splits, odd).recipe == {
+        "a": [0, 1],
+        "b": "bytes",
+        "c": "set",
+        "3": [None, True],
+        "e": "array",
+    }
+
+
+def test_a_file_of_one_clip_in_lists(tmp_path: Path) -> None:
+    one = {"audio": [[1.0, 2.0], [3.0, 4.0]], "vision": np.ones((4, 2)), "text": None}
+    (tmp_path / "clip7.pkl").write_bytes(pickle.dumps(one))
+    data = load(tmp_path / "clip7.pkl")
+    assert data.modalities == ("audio", "vision")
+    assert data["all"].sequences["audio"].values.tolist() == [[1, 2], [3, 4]]
 
 
 def test_a_file_of_one_clip(tmp_path: Path) -> None:

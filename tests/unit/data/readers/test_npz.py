@@ -86,7 +86,8 @@ def header(shape: str, dtype: str = "<f4") -> bytes:
         ("audio.npy", header("(1000000000000, 5)"), "does not fit"),
         ("audio.npy", header("(-1, 5)") + bytes(20), "does not fit|no readable"),
         ("audio.npy", b"\x93NUMPY\x07\x00abc", "version"),
-        ("audio.npy", b"hello", "no readable array"),
+        ("audio.npy", b"hello", r"no \.npy file"),
+        ("id.npy", header("(1000000000000,)", "<U0"), "expected numbers or text"),
         ("readme.txt", b"hello", "expected arrays"),
         ("audio.npy", bytes(300_000_000), "claim to unpack"),
     ],
@@ -105,7 +106,7 @@ def test_objects_unknown_modes_and_other_row_counts(
 ) -> None:
     path = tmp_path / "x.npz"
     np.savez(path, **{**splits["train"], "id": np.array(["a", 3, None, {}], dtype=object)})
-    with pytest.raises(DataError, match=r"key 'id\.npy': object found"):
+    with pytest.raises(DataError, match=r"key 'id\.npy': dtype '\|O' found"):
         load(path)
     np.savez(path, **splits["train"], mode=np.array(["train", "dev", "test", "test"]))
     with pytest.raises(DataError, match="'dev' found, expected"):
@@ -113,6 +114,22 @@ def test_objects_unknown_modes_and_other_row_counts(
     np.savez(path, **splits["train"], mode=np.array(["train", "test"]))
     with pytest.raises(DataError, match="expected 2 rows"):
         load(path)
+    for mode in (np.array([b"\xff"] * 4), np.frombuffer(b"\xff\xff\xff\x7f" * 4, "<U1")):
+        np.savez(path, **splits["train"], mode=mode)
+        with pytest.raises(DataError, match="'mode': text that is no Unicode"):
+            load(path)
+        np.savez(path, **{**splits["train"], "id": mode})
+        with pytest.raises(DataError, match=r"'id': (text that is no Unicode|row 0: bytes)"):
+            load(path)
+    np.savez(path, **{**splits["train"], "id": np.zeros((10**12, 0), dtype="U1")})
+    with pytest.raises(DataError, match=r"'id': shape \(1000000000000, 0\) found"):
+        load(path)
+    words = np.array(["train"] * 4)
+    np.savez(path, **splits["train"], mode=words, **{"a\nb": np.ones(3), "made": np.array(3)})
+    with pytest.raises(DataError, match=r"key 'a\\nb': shape \(3,\) found"):
+        load(path)
+    np.savez(path, **splits["train"], mode=words, made=np.array(3))
+    assert "key 'made' not used" in load(path).notices
     path.write_bytes(b"PK not a zip")
     with pytest.raises(DataError, match=r"not an \.npz file"):
         load(path)

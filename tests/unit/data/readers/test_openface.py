@@ -144,6 +144,36 @@ def test_numbers_without_header(tmp_path: Path) -> None:
     assert frames_in(tmp_path, "7\n8\n") == ([[7], [8]], None)
 
 
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("0,1,2\n1.5,2,3\n4,5,6\n", ("0", "1", "2")),  # as pandas writes columns without names
+        (",0,1,2\n0,1.5,2,3\n1,4,5,6\n", ("0", "1", "2")),
+        ("0_0,0_1,1_0\n1.5,2,3\n4,5,6\n", ("0_0", "0_1", "1_0")),
+    ],
+)
+def test_names_that_are_numbers_are_no_frame(
+    tmp_path: Path, text: str, columns: tuple[str, ...]
+) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(text)
+    found = read_clip(path)
+    assert found.columns == columns
+    np.testing.assert_array_equal(found.values, [[1.5, 2, 3], [4, 5, 6]])
+
+
+def test_one_column_beside_row_numbers(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text(",0\n0,1.5\n1,2.5\n")
+    np.testing.assert_array_equal(read_clip(tmp_path / "x.csv").values, [[1.5], [2.5]])
+
+
+@pytest.mark.parametrize("text", ["0,1\n1.5,2\n", "0\n1\n", "0,1,2.0\n1,2,3\n", "nan,1,2\n1,2,3\n"])
+def test_a_first_frame_that_looks_like_names_is_a_frame(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(text)
+    assert len(read_clip(path).values) == 2
+
+
 def test_cells_that_are_not_finite_are_kept(tmp_path: Path) -> None:
     values, _ = frames_in(tmp_path, "a,b,c\n,nan,-inf\n1e39,2,-1e300\n")
     expected = [[np.nan, np.nan, -np.inf], [np.inf, 2, -np.inf]]

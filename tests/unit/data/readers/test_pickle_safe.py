@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
+import gc
 import pickle
 import struct
+import tracemalloc
 from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy._core import numeric as numpy_numeric
 
 from tricord.data.readers.pickle_safe import load_pickle
 from tricord.errors import DataError
@@ -43,13 +48,47 @@ def test_arrays_and_containers_come_back_equal(tmp_path: Path, protocol: int) ->
     path.write_bytes(pickle.dumps(CONTENT, protocol))
     found = load_pickle(path)
     assert found.keys() == CONTENT.keys()
-    for key in ("c order", "fortran", "objects", "strings", "other byte order", "empty", "no axis"):
+    for key in [key for key, value in CONTENT.items() if isinstance(value, np.ndarray)]:
         np.testing.assert_array_equal(found[key], CONTENT[key])
         assert found[key].shape == CONTENT[key].shape
     assert found["c order"].dtype == np.float64
     assert found["scalars"] == [1.5, 3, True, "xy"]
     assert found["plain"] == CONTENT["plain"]
     assert found["ordered"] == {"a": 1}
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("rows", [2, 20_000])  # the large ones stay in the file
+def test_arrays_in_arrays_of_objects_and_named_twice(
+    tmp_path: Path, protocol: int, rows: int
+) -> None:
+    inner = [np.arange(4.0 * rows).reshape(rows, 4) + i for i in range(3)]
+    clips = np.empty(3, dtype=object)
+    clips[:] = inner
+    content = {"clips": clips, "again": clips, "grid": np.array([[inner, None]], dtype=object)}
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps({**content, "first": inner[0]}, protocol))
+    found = load_pickle(tmp_path / "x.pkl")
+    assert found["clips"].shape == (3,)
+    assert found["again"] is found["clips"]
+    assert found["clips"][0] is found["first"]
+    for clip, expected in zip(found["clips"], inner, strict=True):
+        assert type(clip) is np.ndarray
+        assert not clip.flags.writeable
+        np.testing.assert_array_equal(clip, expected)
+
+
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+def test_what_was_read_is_let_go_at_once(tmp_path: Path, protocol: int) -> None:
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps([b"a" * 1000] * 9 + [np.ones(10**6)], protocol))
+    tracemalloc.start()
+    gc.disable()  # nothing is left for it to find
+    try:
+        for _ in range(3):
+            load_pickle(tmp_path / "x.pkl")
+        assert tracemalloc.get_traced_memory()[0] < 10**5
+    finally:
+        gc.enable()
+        tracemalloc.stop()
 
 
 def test_names_of_old_and_new_numpy_are_both_read(tmp_path: Path) -> None:
@@ -212,6 +251,57 @@ def test_sizes_beyond_the_file_set_no_memory_aside(tmp_path: Path, program: byte
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert "more than the file holds" in refused(tmp_path / "x.pkl", program)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kilobytes
+
+
+def _amplified(name: str) -> tuple[object, int]:
+    """A pickle that names one thing often, and how much it asks for if each time is a copy."""
+    times, size = 500, 100_000
+    rebuild, args, _ = np.zeros(1).__reduce__()
+    scalar, frombuffer = np.float64(0).__reduce__()[0], numpy_numeric._frombuffer
+    items: list[object] = [None] * (size // 2)
+    pairs = [[i, i] for i in range(size // 50)]
+    block, text = b"a" * size, "a" * size
+
+    def array(code: str, data: object) -> Calls:
+        return Calls(rebuild, *args, state=(1, (size // 2,), Calls(np.dtype, code), False, data))
+
+    made = {
+        "a list of objects": lambda: [array("O8", items) for _ in range(times)],
+        "bytes": lambda: [array("u2", block) for _ in range(times)],
+        "bytes in another order": lambda: [
+            Calls(rebuild, *args, state=(1, (size // 2,), swapped, False, block))
+            for swapped in [np.dtype(">u2")] * times
+        ],
+        "encoded text": lambda: [Calls(codecs.encode, text, "latin1") for _ in range(times)],
+        "scalars": lambda: [Calls(scalar, np.dtype(f"S{size}"), block) for _ in range(times)],
+        "bytes of a number": lambda: Calls(
+            frombuffer, times * size, np.dtype("u1"), (times * size,), "C"
+        ),
+        "pairs": lambda: [Calls(OrderedDict, pairs) for _ in range(times)],
+    }
+    return made[name](), times * size
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("a list of objects", "bytes", "bytes in another order", "encoded text", "scalars"),
+        *("bytes of a number", "pairs"),
+    ],
+)
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_what_is_named_often_is_no_copy_each_time(tmp_path: Path, name: str, protocol: int) -> None:
+    content, asked = _amplified(name)
+    path = tmp_path / "x.pkl"
+    path.write_bytes(pickle.dumps(content, protocol))
+    del content
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(DataError):
+            load_pickle(path)
+        assert tracemalloc.get_traced_memory()[1] < asked / 2
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
