@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -448,6 +448,15 @@ def test_ctrl_c_elsewhere(user: Type, sim: Path, monkeypatch: pytest.MonkeyPatch
     assert "Traceback" not in said.err
 
 
+@pytest.fixture
+def heeding_ctrl_c() -> Iterator[None]:
+    """What a shell runs in the background ignores Ctrl-C, and so would what it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeding_ctrl_c")
 def test_ctrl_c_while_training_and_on(sim: Path, user: Type, tmp_path: Path) -> None:
     """A process of its own, stopped by a signal after its first epoch."""
     out = tmp_path / "run [a]"
@@ -455,7 +464,10 @@ def test_ctrl_c_while_training_and_on(sim: Path, user: Type, tmp_path: Path) -> 
     words = ["train", sim, "--preset", "tiny", "--out", out, "--seed", 3, *QUICK, *settings]
     heard = []
     with subprocess.Popen(
-        tricord_command(*words), env=environment(), stderr=subprocess.PIPE, text=True
+        tricord_command(*words),
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:
