@@ -10,6 +10,8 @@ import pytest
 import torch
 
 import tricord
+from commands import Said, Type
+from tricord import cli
 from tricord.data.readers.mmsa import write_mmsa
 from tricord.data.schema import Dataset
 from tricord.data.simulation.simulate import simulate
@@ -44,3 +46,18 @@ def sim(simulated: tuple[Splits, dict[str, Any]], tmp_path_factory: pytest.TempP
 @pytest.fixture(scope="session")
 def data(sim: Path) -> Dataset:
     return tricord.load(sim)
+
+
+@pytest.fixture
+def user(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Type:
+    """Runs a command in this process, as in a terminal of 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+
+    def types(*words: Any) -> Said:
+        capfd.readouterr()
+        code = cli.run([str(w) for w in words])
+        found = capfd.readouterr()
+        return Said(code, found.out, found.err)
+
+    return types

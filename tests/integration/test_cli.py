@@ -11,8 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import pytest
 
 import tiny_data
 import tricord
+from commands import Said, Type, narrow
 from tricord import api, cli
 from tricord.data.readers.mmsa import write_mmsa
 
@@ -34,31 +34,6 @@ SETTINGS = {
     "model.attention_dropout": 0,
 }
 QUICK = [part for k, v in SETTINGS.items() for part in ("--set", f"{k}={v}")]
-
-
-@dataclass
-class Said:
-    code: int
-    out: str
-    err: str
-
-
-Type = Callable[..., Said]
-
-
-@pytest.fixture
-def user(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Type:
-    """Runs a command in this process."""
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.delenv("FORCE_COLOR", raising=False)
-
-    def types(*words: Any) -> Said:
-        capfd.readouterr()
-        code = cli.run([str(w) for w in words])
-        found = capfd.readouterr()
-        return Said(code, found.out, found.err)
-
-    return types
 
 
 def environment() -> dict[str, str]:
@@ -81,10 +56,6 @@ def trained(sim: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def run(trained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / "run"))
-
-
-def narrow(text: str) -> bool:
-    return all(len(line) <= 80 for line in text.splitlines())
 
 
 # --------------------------------------------------------------------------------- from end to end

@@ -11,43 +11,18 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tricord import cli
+from commands import Type
 from tricord.data.load import load
 from tricord.data.readers.mmsa import write_mmsa
 from tricord.data.schema import Dataset
 from tricord.data.store import manifest_of, read_store, verify_store, write_store
 from tricord.errors import DataError
-
-Type = Callable[..., "Said"]
-
-
-@dataclass
-class Said:
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def user(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Type:
-    """Runs a command in this process."""
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def types(*words: Any) -> Said:
-        capfd.readouterr()
-        code = cli.run([str(w) for w in words])
-        found = capfd.readouterr()
-        return Said(code, found.out, found.err)
-
-    return types
 
 
 @pytest.fixture

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tricord import cli
+from commands import Type, narrow
 from tricord.data.load import load
 from tricord.data.readers.mmsa import write_mmsa
 from tricord.data.store import read_store
@@ -20,44 +19,19 @@ from tricord.data.store import read_store
 Splits = dict[str, dict[str, Any]]
 
 
-@dataclass
-class Said:
-    code: int
-    out: str
-    err: str
-
-
-Type = Callable[..., Said]
-
-
 @pytest.fixture
-def user(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Type:
-    """Runs a command in this process, in an empty folder."""
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.delenv("FORCE_COLOR", raising=False)
+def typed(user: Type, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Type:
+    """Runs a command of `tricord data`, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-
-    def types(*words: Any) -> Said:
-        capfd.readouterr()
-        code = cli.run(["data", *(str(w) for w in words)])
-        found = capfd.readouterr()
-        return Said(code, found.out, found.err)
-
-    return types
-
-
-def narrow(text: str) -> bool:
-    return all(len(line) <= 80 for line in text.splitlines())
+    return partial(user, "data")
 
 
 COMMANDS = ("split", "subset", "fix", "export")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_fits_and_shows_an_example(user: Type, command: str) -> None:
-    said = user(command, "--help")
+def test_help_fits_and_shows_an_example(typed: Type, command: str) -> None:
+    said = typed(command, "--help")
     assert said.code == 0
     assert narrow(said.out)
     assert f"tricord data {command} " in said.out
@@ -65,34 +39,34 @@ def test_help_fits_and_shows_an_example(user: Type, command: str) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_what_is_there_is_not_replaced_unasked(user: Type, sim: Path, command: str) -> None:
+def test_what_is_there_is_not_replaced_unasked(typed: Type, sim: Path, command: str) -> None:
     words = ["--clips", 5] if command == "subset" else []
     place = Path("out.pkl")
     if command in ("split", "subset", "export"):
         place.write_bytes(b"mine")
-        said = user(command, sim, place, *words)
+        said = typed(command, sim, place, *words)
         assert (said.code, said.out) == (2, "")
         assert said.err == "error: out.pkl: exists already; --overwrite replaces it\n"
         assert place.read_bytes() == b"mine"
-        assert user(command, sim, place, *words, "--overwrite").code == 0
+        assert typed(command, sim, place, *words, "--overwrite").code == 0
         assert load(place)
     store = Path("out.tricord")
     if command != "export":
-        assert user(command, sim, store, *words).code == 0
+        assert typed(command, sim, store, *words).code == 0
         before = read_store(store).fingerprint()
-        said = user(command, sim, store, *words)
+        said = typed(command, sim, store, *words)
         assert said.code == 2
         assert "exists already" in said.err
         assert said.err.count("\n") == 1
         assert read_store(store).fingerprint() == before
-        assert user(command, sim, store, *words, "--overwrite").code == 0
+        assert typed(command, sim, store, *words, "--overwrite").code == 0
 
 
 @pytest.mark.parametrize("name", ["out", "out.zip", "out.csv"])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_name_says_what_is_written(user: Type, sim: Path, command: str, name: str) -> None:
+def test_a_name_says_what_is_written(typed: Type, sim: Path, command: str, name: str) -> None:
     words = ["--clips", 5] if command == "subset" else []
-    said = user(command, sim, name, *words)
+    said = typed(command, sim, name, *words)
     assert said.code == 2
     assert f"{name}: name found, expected one that ends in " in said.err
     assert list(Path().iterdir()) == []
@@ -101,8 +75,8 @@ def test_a_name_says_what_is_written(user: Type, sim: Path, command: str, name: 
 # --------------------------------------------------------------------------------- split
 
 
-def test_split(user: Type, sim: Path) -> None:
-    said = user("split", sim, "new.pkl", "--seed", 3)
+def test_split(typed: Type, sim: Path) -> None:
+    said = typed("split", sim, "new.pkl", "--seed", 3)
     assert said.code == 0
     assert narrow(said.out)
     assert "chi-square" in said.out
@@ -126,25 +100,25 @@ def test_split(user: Type, sim: Path) -> None:
             "of": "sim.pkl",
         }
     ]
-    assert user("split", sim, "again.tricord", "--seed", 3, "--shares", "6,2,2").code == 0
+    assert typed("split", sim, "again.tricord", "--seed", 3, "--shares", "6,2,2").code == 0
     assert read_store("again.tricord").fingerprint() == new.fingerprint()
 
 
-def test_split_by_named_groups(user: Type, sim: Path) -> None:
+def test_split_by_named_groups(typed: Type, sim: Path) -> None:
     data = load(sim)
     videos = sorted({v for table in data.splits.values() for v in table.videos.tolist()})
     speakers = {video: f"s{i % 4}" for i, video in enumerate(videos)}
     lines = [f"{video},{speaker}" for video, speaker in speakers.items()]
     Path("speakers.csv").write_text("\n".join(["video_id,speaker", *lines]))
-    assert user("split", sim, "new.pkl", "--by", "speakers.csv").code == 0
+    assert typed("split", sim, "new.pkl", "--by", "speakers.csv").code == 0
     found = [{speakers[v] for v in t.videos} for t in load("new.pkl").splits.values()]
     assert sum(map(len, found)) == 4
-    said = user("split", sim, "other.pkl", "--by", "speaker")
+    said = typed("split", sim, "other.pkl", "--by", "speaker")
     assert "note: the data name no speakers: each video is taken for one" in said.out
     Path("two.csv").write_text(
         "\n".join(["id,group", *(f"{v},{i % 2}" for i, v in enumerate(videos))])
     )
-    said = user("split", sim, "third.pkl", "--by", "two.csv")
+    said = typed("split", sim, "third.pkl", "--by", "two.csv")
     assert said.code == 2
     assert said.err.endswith("2 groups found ('0', '1'), expected at least 3, one for each split\n")
     for words, message in (
@@ -153,24 +127,24 @@ def test_split_by_named_groups(user: Type, sim: Path) -> None:
         (("--shares", "a,b"), "--shares: 'a,b' found"),
         (("--shares", "1,1"), "shares: [1.0, 1.0] found, expected three positive numbers"),
     ):
-        said = user("split", sim, "fourth.pkl", *words)
+        said = typed("split", sim, "fourth.pkl", *words)
         assert said.code == 2
         assert message in said.err
     assert not Path("third.pkl").exists()
 
 
-def test_split_keeps_test(user: Type, sim: Path) -> None:
-    assert user("split", sim, "new.pkl", "--keep-test", "--seed", 9).code == 0
+def test_split_keeps_test(typed: Type, sim: Path) -> None:
+    assert typed("split", sim, "new.pkl", "--keep-test", "--seed", 9).code == 0
     assert load("new.pkl")["test"].ids == load(sim)["test"].ids
 
 
 # --------------------------------------------------------------------------------- subset
 
 
-def test_subset_keeps_a_share_of_the_consistent(user: Type, sim: Path) -> None:
+def test_subset_keeps_a_share_of_the_consistent(typed: Type, sim: Path) -> None:
     kept: list[set[str]] = []
     for share in (0.4, 0.6):
-        said = user("subset", sim, f"{share}.tricord", "--keep-consistent", share)
+        said = typed("subset", sim, f"{share}.tricord", "--keep-consistent", share)
         assert said.code == 0
         assert narrow(said.out)
         store = read_store(f"{share}.tricord")
@@ -186,32 +160,32 @@ def test_subset_keeps_a_share_of_the_consistent(user: Type, sim: Path) -> None:
         (("--ids", "none.txt"), "none.txt: cannot be read"),
         (("--clips", 3, "--split", "dev"), "split 'dev' not found"),
     ):
-        said = user("subset", sim, "x.pkl", *words)
+        said = typed("subset", sim, "x.pkl", *words)
         assert (said.code, said.err.count("\n")) == (2, 1)
         assert message in said.err
     assert not Path("x.pkl").exists()
 
 
-def test_subset_filters(user: Type, sim: Path) -> None:
-    said = user("subset", sim, "x.pkl", "--drop-neutral", "--only", "msi", "--label-max", 0.5)
+def test_subset_filters(typed: Type, sim: Path) -> None:
+    said = typed("subset", sim, "x.pkl", "--drop-neutral", "--only", "msi", "--label-max", 0.5)
     assert said.code == 0
     for table in load("x.pkl").splits.values():
         assert ((table.scores[:, 0] != 0) & (table.scores[:, 0] <= 0.5)).all()
     ids = load("x.pkl")["test"].ids[:2]
     Path("ids.txt").write_text("\n".join(ids))
-    assert user("subset", "x.pkl", "y.pkl", "--ids", "ids.txt", "--split", "test").code == 0
+    assert typed("subset", "x.pkl", "y.pkl", "--ids", "ids.txt", "--split", "test").code == 0
     assert load("y.pkl")["test"].ids == ids
     assert load("y.pkl")["train"].ids == load("x.pkl")["train"].ids
     assert [step["command"] for step in load("y.pkl").recipe["history"]] == ["subset"] * 2
 
 
 @pytest.mark.parametrize("out", ["x.pkl", "x.tricord"])
-def test_cells_that_are_mended_on_the_way_are_said(user: Type, raw: Path, out: str) -> None:
-    assert user("fix", raw, "once.pkl").code == 0
+def test_cells_that_are_mended_on_the_way_are_said(typed: Type, raw: Path, out: str) -> None:
+    assert typed("fix", raw, "once.pkl").code == 0
     content = pickle.loads(Path("once.pkl").read_bytes())
     content["train"]["audio"][5, 0, 2] = np.nan
     Path("twice.pkl").write_bytes(pickle.dumps(content))
-    said = user("subset", "twice.pkl", out, "--drop-neutral", "--split", "test")
+    said = typed("subset", "twice.pkl", out, "--drop-neutral", "--split", "test")
     assert said.code == 0
     assert said.out.count("note: train: audio: 1 NaN cells replaced by 0\n") == 1
     assert narrow(said.out)
@@ -241,8 +215,8 @@ def raw(simulated: tuple[Splits, dict[str, Any]], tmp_path: Path) -> Path:
     return tmp_path / "raw.pkl"
 
 
-def test_fix(user: Type, raw: Path) -> None:
-    said = user("fix", raw, "clean.tricord", "--drop-dead-columns", "--preset", "ch-sims")
+def test_fix(typed: Type, raw: Path) -> None:
+    said = typed("fix", raw, "clean.tricord", "--drop-dead-columns", "--preset", "ch-sims")
     assert (said.code, said.err) == (0, "")
     assert narrow(said.out)
     for line in (
@@ -266,8 +240,8 @@ def test_fix(user: Type, raw: Path) -> None:
     assert any("audio: 1 cells changed" in notice for notice in clean.notices)
 
 
-def test_fix_can_be_told_otherwise(user: Type, raw: Path) -> None:
-    said = user("fix", raw, "kept.pkl", "--keep-zero-padding", "--log", "log.json")
+def test_fix_can_be_told_otherwise(typed: Type, raw: Path) -> None:
+    said = typed("fix", raw, "kept.pkl", "--keep-zero-padding", "--log", "log.json")
     assert said.code == 0
     assert "zero-padding" not in said.out
     assert Path("log.json").exists()
@@ -281,7 +255,7 @@ def test_fix_can_be_told_otherwise(user: Type, raw: Path) -> None:
         (("--log", "log.json"), "log.json: exists already; --overwrite replaces it"),
         (("--preset", "none"), "none"),
     ):
-        said = user("fix", raw, "x.tricord", *words)
+        said = typed("fix", raw, "x.tricord", *words)
         assert (said.code, said.err.count("\n")) == (2, 1)
         assert message in said.err
     assert not Path("x.tricord").exists()
@@ -290,23 +264,23 @@ def test_fix_can_be_told_otherwise(user: Type, raw: Path) -> None:
 # --------------------------------------------------------------------------------- export
 
 
-def test_export_and_back(user: Type, sim: Path) -> None:
-    said = user("export", sim, "out.pkl")
+def test_export_and_back(typed: Type, sim: Path) -> None:
+    said = typed("export", sim, "out.pkl")
     assert said.code == 0
     assert "written to out.pkl: train 41, valid 14, test 14 clips" in said.out
     assert load("out.pkl").fingerprint() == load(sim).fingerprint()
     assert load("out.pkl").simulated
     content = pickle.loads(Path("out.pkl").read_bytes())
     assert content["train"]["audio"].dtype == np.float32
-    said = user("export", sim, "x.pkl", "--format", "csv")
+    said = typed("export", sim, "x.pkl", "--format", "csv")
     assert (said.code, said.err) == (2, "error: --format: 'csv' found, expected mmsa\n")
 
 
-def test_stores_are_read_by_all(user: Type, sim: Path) -> None:
-    assert user("subset", sim, "a.tricord", "--clips", 12).code == 0
-    assert user("split", "a.tricord", "b.tricord", "--keep-test").code == 0
-    assert user("fix", "b.tricord", "c.tricord", "--keep-zero-padding").code == 0
-    assert user("export", "c.tricord", "d.pkl").code == 0
+def test_stores_are_read_by_all(typed: Type, sim: Path) -> None:
+    assert typed("subset", sim, "a.tricord", "--clips", 12).code == 0
+    assert typed("split", "a.tricord", "b.tricord", "--keep-test").code == 0
+    assert typed("fix", "b.tricord", "c.tricord", "--keep-zero-padding").code == 0
+    assert typed("export", "c.tricord", "d.pkl").code == 0
     assert load("d.pkl").fingerprint() == read_store("b.tricord").fingerprint()
     steps = [step["command"] for step in load("d.pkl").recipe["history"]]
     assert steps == ["subset", "split", "fix"]
@@ -326,13 +300,13 @@ def labels(sim: Path, tmp_path: Path) -> Path:
     return tmp_path / "label.csv"
 
 
-def test_labels_alone_are_shown_and_checked(user: Type, labels: Path) -> None:
-    said = user("show", labels)
+def test_labels_alone_are_shown_and_checked(typed: Type, labels: Path) -> None:
+    said = typed("show", labels)
     assert said.code == 0
     assert "no features" in said.out.splitlines()
     assert "absent" not in said.out
     assert narrow(said.out)
-    said = user("check", labels)
+    said = typed("check", labels)
     assert said.code == 0
     assert said.out.splitlines()[-1].endswith("labels only, there are no features to train on")
 
@@ -340,14 +314,14 @@ def test_labels_alone_are_shown_and_checked(user: Type, labels: Path) -> None:
 # --------------------------------------------------------------------------------- one split
 
 
-def test_one_split_is_thinned_out_when_it_is_named(user: Type, labels: Path) -> None:
+def test_one_split_is_thinned_out_when_it_is_named(typed: Type, labels: Path) -> None:
     text = labels.read_text().replace(",train", ",").replace(",valid", ",").replace(",test", ",")
     lines = [line.rpartition(",")[0] for line in text.splitlines()]
     labels.write_text("\n".join(lines))
-    said = user("subset", labels, "x.tricord", "--keep-consistent", 0)
+    said = typed("subset", labels, "x.tricord", "--keep-consistent", 0)
     assert (said.code, said.err.count("\n")) == (2, 1)
     assert "no split 'train' to thin out found: name one of ['all'] by --split" in said.err
-    assert user("subset", labels, "x.tricord", "--keep-consistent", 0, "--split", "all").code == 0
+    assert typed("subset", labels, "x.tricord", "--keep-consistent", 0, "--split", "all").code == 0
     assert 0 < len(read_store("x.tricord")["all"]) < len(lines) - 1
 
 
@@ -355,14 +329,14 @@ def test_one_split_is_thinned_out_when_it_is_named(user: Type, labels: Path) -> 
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_damaged_store_is_not_made_to_look_whole(user: Type, sim: Path, command: str) -> None:
-    assert user("convert", sim, "a.tricord").code == 0
+def test_a_damaged_store_is_not_made_to_look_whole(typed: Type, sim: Path, command: str) -> None:
+    assert typed("convert", sim, "a.tricord").code == 0
     file = Path("a.tricord/test/audio.safetensors")
     content = bytearray(file.read_bytes())
     content[-3] ^= 1
     file.write_bytes(content)
     words = ("--clips", 3) if command == "subset" else ()
-    said = user(command, "a.tricord", "b.pkl", *words)
+    said = typed(command, "a.tricord", "b.pkl", *words)
     assert (said.code, said.err.count("\n")) == (2, 1)
     assert "test/audio.safetensors: its checksum does not fit" in said.err
     assert not Path("b.pkl").exists()
@@ -371,7 +345,7 @@ def test_a_damaged_store_is_not_made_to_look_whole(user: Type, sim: Path, comman
 # --------------------------------------------------------------------------------- many words
 
 
-def test_labels_of_any_words_keep_the_screen_whole(user: Type, sim: Path) -> None:
+def test_labels_of_any_words_keep_the_screen_whole(typed: Type, sim: Path) -> None:
     words = ["[/bold]", "\x1b[2Jx", "[red]", *(f"a rather long class {n}" for n in range(9))]
     content = pickle.loads(sim.read_bytes())
     content = {name: dict(content[name]) for name in ("train", "valid", "test")}
@@ -381,7 +355,7 @@ def test_labels_of_any_words_keep_the_screen_whole(user: Type, sim: Path) -> Non
         split["annotations"] = [words[i % len(words)] for i in range(len(split["id"]))]
     Path("words.pkl").write_bytes(pickle.dumps(content))
     for command in (("show",), ("check",), ("split", "x.tricord")):
-        said = user(command[0], "words.pkl", *command[1:])
+        said = typed(command[0], "words.pkl", *command[1:])
         assert said.code == 0
         assert narrow(said.out)
         assert "\x1b" not in said.out

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tricord.data.admit import admit
+from tricord.data.progress import Tick
 from tricord.data.readers.csd_folder import read_csd_folder, refuse_single_csd
 from tricord.data.readers.folder import is_clip_folder, read_folder
 from tricord.data.readers.label_table import read_label_file
@@ -15,7 +16,6 @@ from tricord.data.schema import Dataset
 from tricord.data.store import is_store, read_store
 from tricord.errors import DataError
 
-Tick = Callable[[int, int], None]
 _READERS: dict[str, Callable[[Path], Dataset]] = {
     ".csd": refuse_single_csd,
     ".csv": read_label_file,

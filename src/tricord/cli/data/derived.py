@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+    from tricord.data.progress import Tick
     from tricord.data.schema import Dataset, FeatureTable
-    from tricord.data.store.manifest import Tick
     from tricord.types import Polarity
 
 SOURCE = typer.Argument(help="A feature file, a store or a folder, of any known kind.")

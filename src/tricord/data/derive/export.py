@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from tricord._version import __version__
 from tricord.data.derive.pickle_stream import Rows, dump
 from tricord.data.mapped import release
+from tricord.data.progress import Steps, Tick
 from tricord.data.readers.layout import LABEL, label_key
 from tricord.data.schema import SPLITS, Dataset, FeatureTable, Ragged
-from tricord.data.store.manifest import Tick
 from tricord.errors import DataError
 from tricord.files import write_atomically
 from tricord.types import MODALITIES, Modality
@@ -39,7 +39,7 @@ def export_mmsa(dataset: Dataset, path: Path, tick: Tick | None = None) -> tuple
     be written.
     """
     _check(dataset)
-    progress = _Progress(sum(map(_frame_bytes, dataset.splits.values())), tick)
+    progress = Steps(sum(map(_frame_bytes, dataset.splits.values())), tick)
     content: dict[str, Any] = {
         name: _split(table, progress) for name, table in dataset.splits.items()
     }
@@ -53,16 +53,6 @@ def export_mmsa(dataset: Dataset, path: Path, tick: Tick | None = None) -> tuple
 
     write_atomically(path, write)
     return tuple(_lacks(dataset))
-
-
-class _Progress:
-    def __init__(self, total: int, tick: Tick | None) -> None:
-        self._done, self._total, self._tick = 0, total, tick
-
-    def add(self, size: int) -> None:
-        self._done += size
-        if self._tick is not None:
-            self._tick(self._done, self._total)
 
 
 def _check(dataset: Dataset) -> None:
@@ -85,7 +75,7 @@ def _frame_bytes(table: FeatureTable) -> int:
     return sum(int(n.sum()) * widths[name] * 4 for name, n in table.lengths.items())
 
 
-def _split(table: FeatureTable, progress: _Progress) -> dict[str, Any]:
+def _split(table: FeatureTable, progress: Steps) -> dict[str, Any]:
     """The keys of one split; features are made when their turn comes."""
     content: dict[str, Any] = {"id": list(table.ids)}
     if table.raw_text is not None:
@@ -127,7 +117,7 @@ def _token_rows(tokens: Ragged) -> NDArray[np.generic]:
     return rows
 
 
-def _padded(table: FeatureTable, name: str, progress: _Progress) -> Rows:
+def _padded(table: FeatureTable, name: str, progress: Steps) -> Rows:
     """(N, L, width) float32, block by block."""
     ragged = table.sequences[name]
     shape = (len(ragged), max(1, ragged.padded_length), ragged.width)
@@ -135,7 +125,7 @@ def _padded(table: FeatureTable, name: str, progress: _Progress) -> Rows:
 
 
 def _blocks(
-    ragged: Ragged, shape: tuple[int, int, int], progress: _Progress
+    ragged: Ragged, shape: tuple[int, int, int], progress: Steps
 ) -> Iterator[NDArray[np.float32]]:
     clips, longest, width = shape
     step = max(1, _BLOCK_BYTES // (longest * width * 4))

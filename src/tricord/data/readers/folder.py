@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from tricord.data.progress import Steps, Tick
 from tricord.data.readers.ch_sims_metadata import METADATA, read_metadata
 from tricord.data.readers.clip_file import ClipRecipe
 from tricord.data.readers.delimited import file_in, shown
@@ -35,8 +36,6 @@ TABLES = ("label.csv", "meta.csv")
 RECIPES = "features.json"
 _TEXT = str(Modality.TEXT)
 _MOST_BYTES = 1 << 20
-
-Tick = Callable[[int, int], None]  # files read, files in all
 
 
 class _Recipes(BaseModel):
@@ -74,11 +73,11 @@ def read_folder(path: Path, tick: Tick | None = None) -> Dataset:
     ]
     if not sources:
         return without_features(labels)
-    progress = _Progress(sum(source.clips for source in sources), tick)
+    progress = Steps(sum(source.clips for source in sources), tick)
     has_words = labels.text is not None and not np.isnan(labels.scores[:, 1]).all()
 
     def sequences(rows: NDArray[np.intp]) -> dict[str, Ragged]:
-        found = {source.name: source.read(rows, progress.step) for source in sources}
+        found = {source.name: source.read(rows, progress.add) for source in sources}
         if has_words and _TEXT not in found:
             return {_TEXT: _words(labels, rows), **found}
         return found
@@ -96,16 +95,6 @@ def read_folder(path: Path, tick: Tick | None = None) -> Dataset:
         ),
         recipe={source.name: source.about() for source in sources},
     )
-
-
-class _Progress:
-    def __init__(self, total: int, tick: Tick | None) -> None:
-        self.done, self.total, self.tick = 0, total, tick
-
-    def step(self) -> None:
-        self.done += 1
-        if self.tick is not None:
-            self.tick(self.done, self.total)
 
 
 def _read_labels(path: Path) -> LabelTable:

@@ -7,13 +7,14 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tricord._version import __version__
+from tricord.data.progress import Tick
 from tricord.data.regular import read_regular
 from tricord.data.store.arrays import Layout, Shape
 from tricord.errors import DataError
@@ -28,7 +29,6 @@ Split = Literal["train", "valid", "test", "all"]
 Name = Literal["text", "audio", "vision"]
 Count = Annotated[int, Field(ge=0, lt=1 << 48)]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Tick = Callable[[int, int], object]  # bytes done, bytes in all
 _Model = TypeVar("_Model", bound=BaseModel)
 
 

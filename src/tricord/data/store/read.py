@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tricord.data.mapped import blocks
+from tricord.data.progress import Tick
 from tricord.data.regular import read_regular
 from tricord.data.schema import Dataset, FeatureTable, Ragged
 from tricord.data.store.arrays import map_arrays
@@ -38,7 +39,6 @@ from tricord.data.store.manifest import (
     Manifest,
     SequenceRecord,
     SplitRecord,
-    Tick,
     Words,
     parse,
     read_manifest,

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tricord.data.mapped import blocks
+from tricord.data.progress import Steps, Tick
 from tricord.data.schema import SPLITS, UNSPLIT, Dataset, FeatureTable, Ragged
 from tricord.data.store.arrays import ArrayFile
 from tricord.data.store.folder import new_folder
@@ -35,7 +36,6 @@ from tricord.data.store.manifest import (
     Provenance,
     SequenceRecord,
     SplitRecord,
-    Tick,
     file_sha256,
     plain,
     provenance_of,
@@ -80,7 +80,7 @@ def write_store(
     check_whole(dataset)
     total = sum(_frames_bytes(table, dtypes) for table in dataset.splits.values())
     _check_room(path, total)
-    progress = _Progress(total, tick)
+    progress = Steps(total, tick)
     with new_folder(path, replace=overwrite) as folder:
         writers = {
             name: _SplitWriter(dataset.source, folder, replace(table, name=name), dtypes, progress)
@@ -103,20 +103,6 @@ def write_store(
         write_manifest(folder, manifest)
 
 
-class _Progress:
-    def __init__(self, total: int, tick: Tick | None) -> None:
-        self._done, self._total, self._tick = 0, total, tick
-
-    def add(self, size: int) -> None:
-        self._done += size
-        if self._tick is not None:
-            self._tick(self._done, self._total)
-
-    def finish(self) -> None:
-        """Frames that are float16 already are fewer bytes than were thought."""
-        self.add(self._total - self._done)
-
-
 class _SplitWriter:
     def __init__(
         self,
@@ -124,7 +110,7 @@ class _SplitWriter:
         folder: Path,
         table: FeatureTable,
         dtypes: Mapping[str, str],
-        progress: _Progress,
+        progress: Steps,
     ) -> None:
         self.source, self.folder, self.table = source, folder, table
         self.dtypes, self.progress = dtypes, progress
