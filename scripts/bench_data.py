@@ -11,6 +11,7 @@ without mapped files, which the kernel takes back when it needs to (anonymous).
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import pickle
@@ -185,10 +186,8 @@ def child(name: str, path: Path, store: Path) -> None:
     """Import, say so, work, say how long it took."""
     import torch
 
-    import tricord.data.store.read
-    import tricord.models.cmc
-    import tricord.training.run  # noqa: F401
-
+    for module in ("data.store", "models.cmc", "training.run"):
+        importlib.import_module(f"tricord.{module}")
     torch.set_num_threads(1)
     Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
     print("ready", flush=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from rich.table import Table
@@ -24,6 +24,17 @@ Out = Annotated[Path, OUT]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace what is there, once all is done.")
 ]
+
+
+def one_of(option: str, found: str, known: Iterable[Any]) -> Any:
+    """The known value that an option names; raises ConfigError for another."""
+    from tricord.errors import ConfigError
+
+    values = list(known)
+    for value in values:
+        if value == found:
+            return value
+    raise ConfigError(f"{option}: {found!r} found, expected {' or '.join(map(str, values))}")
 
 
 def opened(source: Path, out: Path, *, overwrite: bool) -> Dataset:

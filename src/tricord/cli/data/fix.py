@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -67,21 +67,27 @@ def command(
     \b
         tricord data fix raw.pkl clean.tricord --drop-dead-columns
     """
+    from typing import get_args
+
+    from tricord import presets
     from tricord.cli.console import console
-    from tricord.cli.data.derived import opened, save, show_changes
-    from tricord.data.derive.fix import fix
+    from tricord.cli.data.derived import one_of, opened, save, show_changes
+    from tricord.data.derive.fix import WIDEST, Rules, fix
+    from tricord.data.derive.fix_frames import Fill
+    from tricord.data.derive.fix_rows import Shared
 
     place = log or out.with_suffix(".fixes.json")
-    rules = _rules(
-        fill=replace_nonfinite,
-        overlap=drop_overlap,
+    labels = None if preset is None else presets.get(preset).labels
+    rules = Rules(
+        fill=one_of("--replace-nonfinite", replace_nonfinite, get_args(Fill)),
+        overlap=one_of("--drop-overlap", drop_overlap, get_args(Shared)),
         keep_first=keep_first,
         trim=trim,
         equal_clips=drop_duplicates,
         dead_columns=drop_dead_columns,
         zero_is_absent=zero_is_absent,
         absent=drop_absent,
-        preset=preset,
+        label_range=WIDEST if labels is None else (labels.low, labels.high),
     )
     _check_log(place, overwrite)
     data = opened(source, out, overwrite=overwrite)
@@ -92,28 +98,6 @@ def command(
     _write_log(place, source, out, changes)
     _show(changes)
     show_changes(data, fixed, out, (*notes, f"every change is in {place}"))
-
-
-def _rules(*, fill: str, overlap: str, preset: str | None, **switches: bool) -> Any:
-    from typing import get_args
-
-    from tricord import presets
-    from tricord.data.derive.fix import WIDEST, Rules
-    from tricord.data.derive.fix_frames import Fill
-    from tricord.data.derive.fix_rows import Shared
-    from tricord.errors import ConfigError
-
-    for option, found, known in (
-        ("--replace-nonfinite", fill, get_args(Fill)),
-        ("--drop-overlap", overlap, get_args(Shared)),
-    ):
-        if found not in known:
-            raise ConfigError(f"{option}: {found!r} found, expected {' or '.join(known)}")
-    bounds = WIDEST
-    if preset is not None:
-        scheme = presets.get(preset).labels
-        bounds = (scheme.low, scheme.high)
-    return Rules(fill=fill, overlap=overlap, label_range=bounds, **switches)  # type: ignore[arg-type]
 
 
 def _check_log(place: Path, overwrite: bool) -> None:

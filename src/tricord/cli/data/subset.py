@@ -51,18 +51,18 @@ def command(
         tricord data subset sims.pkl kept-40.tricord --keep-consistent 0.4
         tricord data subset sims.pkl small.pkl --clips 50 --drop-neutral
     """
-    from tricord.cli.data.derived import opened, save, show_changes
-    from tricord.data.derive.subset import Choice, choose, read_ids, retained
+    from typing import get_args
+
+    from tricord.cli.data.derived import one_of, opened, save, show_changes
+    from tricord.data.derive.subset import Choice, Part, choose, read_ids, retained
     from tricord.errors import ConfigError
 
-    if only not in (None, "msc", "msi"):
-        raise ConfigError(f"--only: {only!r} found, expected msc or msi")
     choice = Choice(
         labels=None if labels is None else labels.split(","),
         low=label_min,
         high=label_max,
         drop_neutral=drop_neutral,
-        only=only,  # type: ignore[arg-type]
+        only=None if only is None else one_of("--only", only, get_args(Part)),
         ids=None if ids is None else read_ids(ids),
         clips=clips,
     )
