@@ -33,8 +33,11 @@ lint: setup
 check: lint test
 
 bench: setup
-	$(BIN)/python scripts/bench.py
+	for part in train predict load growth; do \
+	  $(BIN)/tricord bench $$part --out bench/results/$$part.json || exit 1; \
+	done
 	$(BIN)/python scripts/bench_data.py
+	$(BIN)/python scripts/make_docs.py
 
 docs: setup
 	$(BIN)/python scripts/make_docs.py

@@ -1,9 +1,9 @@
-"""Render the results in README.md from the JSON files in docs/results.
+"""Render the results in README.md from docs/results, in docs/performance.md from bench/results.
 
-Four kinds of file are known: a table (`tricord.evaluation.table.Evaluation.to_json`), a comparison
-over data sets (`tricord.experiments.demo.compare_over_seeds`), options
-(`scripts/measure_options.py`), and time and memory (`scripts/bench_data.py`). The text between the
-markers is a function of the files alone.
+Five kinds of JSON file are known: a table (`tricord.evaluation.table.Evaluation.to_json`), a
+comparison over data sets (`tricord.experiments.demo.compare_over_seeds`), options
+(`scripts/measure_options.py`), time and memory of files (`scripts/bench_data.py`), and what
+`tricord bench` measures. The text between the markers is a function of the files alone.
 
     python scripts/make_docs.py
 """
@@ -15,9 +15,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tricord.bench.tables import table_of
+
 ROOT = Path(__file__).resolve().parent.parent
+PAGES = {"README.md": "docs/results", "docs/performance.md": "bench/results"}
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-PLACEHOLDER = "No results are kept yet: `docs/results` holds no file."
+PLACEHOLDER = "No results are kept yet."
 SUBSETS = ("D_test", "D_msc", "D_msi")
 BAYES_RULE = "pos>neg+neutral"
 SIMULATED = "**SIMULATED data.** "
@@ -52,7 +55,9 @@ def _result(name: str, content: Mapping[str, Any]) -> str:
         return _options(name, content)
     if content.get("kind") == "data files":
         return _data_files(name, content)
-    raise ValueError(f"docs/results/{name}: of no known kind")
+    if str(content.get("kind")).startswith("bench "):
+        return _bench(name, content)
+    raise ValueError(f"{name}: of no known kind")
 
 
 def _evaluation(name: str, content: Mapping[str, Any]) -> str:
@@ -166,6 +171,12 @@ def _data_files(name: str, content: Mapping[str, Any]) -> str:
     return f"{caption}\n\n{_table(['', *sizes], rows)}"
 
 
+def _bench(name: str, content: Mapping[str, Any]) -> str:
+    table = table_of(content)
+    caption = f"{table.title}: [`{name}`](../bench/results/{name}). {' '.join(table.notes)}"
+    return f"{caption}\n\n{_table(table.head, table.rows)}"
+
+
 def _named(name: str, note: str) -> str:
     return f"{name} ({note})" if note else name
 
@@ -192,10 +203,11 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def main() -> None:
-    """Rewrite README.md."""
-    readme = ROOT / "README.md"
-    rendered = render(readme.read_text(encoding="utf-8"), load_results(ROOT / "docs" / "results"))
-    readme.write_text(rendered, encoding="utf-8")
+    """Rewrite the pages."""
+    for page, folder in PAGES.items():
+        path = ROOT / page
+        rendered = render(path.read_text(encoding="utf-8"), load_results(ROOT / folder))
+        path.write_text(rendered, encoding="utf-8")
 
 
 if __name__ == "__main__":

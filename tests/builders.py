@@ -12,8 +12,7 @@ from torch import Tensor
 from tricord import presets
 from tricord.config import RunConfig
 from tricord.models import CMC
-from tricord.models.unimodal import length_mask
-from tricord.types import Batch
+from tricord.types import Batch, Frames
 
 WIDTHS = {"text": 6, "audio": 3, "vision": 4}
 NO_DROPOUT = {"model.dropout": 0, "model.attention_dropout": 0, "model.output_dropout": 0}
@@ -56,23 +55,35 @@ def random_clips(
     ]
 
 
-def to_batch(clips: Sequence[Mapping[str, Tensor]], extra: int = 0, filler: float = 0.0) -> Batch:
-    """Pad to the longest clip, and ``extra`` frames more; padding holds ``filler``."""
-    values, masks = {}, {}
-    for name in clips[0]:
-        longest = max(1, *(len(clip[name]) for clip in clips)) + extra
-        first = clips[0][name]
-        x = first.new_full((len(clips), longest, first.shape[1]), filler)
-        for row, clip in zip(x, clips, strict=True):
-            row[: len(clip[name])] = clip[name]
-        values[name] = x
-        masks[name] = length_mask(x, torch.tensor([len(clip[name]) for clip in clips]))
+def to_batch(clips: Sequence[Mapping[str, Tensor]], padding_counts: bool = False) -> Batch:
+    """padding_counts: zeros up to the longest clip are frames as well."""
+    values, real = features(clips)
+    frames = {
+        name: Frames.pack(x, torch.full((len(x),), x.shape[1]), real[name])
+        if padding_counts
+        else Frames.pack(x, real[name])
+        for name, x in values.items()
+    }
     size = len(clips)
     return Batch(
-        values=values,
-        masks=masks,
-        present=torch.stack([m.any(dim=1) for m in masks.values()], dim=1),
+        frames=frames,
+        present=torch.stack([n > 0 for n in real.values()], dim=1),
         index=torch.arange(size),
         scores=torch.zeros(size, 1 + len(values)),
         labels=torch.zeros(size, 1 + len(values), dtype=torch.long),
     )
+
+
+def features(
+    clips: Sequence[Mapping[str, Tensor]], extra: int = 0, filler: float = 0.0
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Per modality (B, L, width), the longest clip's frames and ``extra`` more; and lengths."""
+    values, lengths = {}, {}
+    for name, first in clips[0].items():
+        longest = max(1, *(len(clip[name]) for clip in clips)) + extra
+        x = first.new_full((len(clips), longest, first.shape[1]), filler)
+        for row, clip in zip(x, clips, strict=True):
+            row[: len(clip[name])] = clip[name]
+        values[name] = x
+        lengths[name] = torch.tensor([len(clip[name]) for clip in clips])
+    return values, lengths

@@ -28,13 +28,18 @@ LAYERS = (
     ("report",),
     ("api",),
     ("experiments",),
+    ("bench",),
     ("cli", "__main__"),
 )
 RANK = {f"tricord.{part}": rank for rank, layer in enumerate(LAYERS) for part in layer}
 FACADE = "tricord"  # the public names, imported lazily
 
 PURE = ("tricord.nn", "tricord.plgm")
-PURE_IMPORTS = {"__future__", "collections", "copy", "math", "typing", "torch", "tricord"}
+PURE_IMPORTS = {
+    *("__future__", "collections", "copy", "dataclasses", "math", "numpy", "torch", "tricord"),
+    "typing",
+}
+VOCABULARY = ("tricord._lazy", "tricord.types")
 HEAVY = {"torch", "numpy", "transformers", "scipy", "matplotlib", "safetensors"}
 
 SCREEN_IMPORTS = {"click", "rich", "typer"}
@@ -118,7 +123,7 @@ def purity_violations(module: str, tree: ast.AST) -> Iterator[tuple[int, str]]:
     if not module.startswith(PURE):
         return
     for line, target in imports(tree):
-        ours = target.startswith((*PURE, "tricord._lazy"))
+        ours = target.startswith((*PURE, *VOCABULARY))
         if target.partition(".")[0] not in PURE_IMPORTS or (
             target.startswith("tricord") and not ours
         ):

@@ -23,7 +23,7 @@ from tricord.models.cmc import CMC
 from tricord.models.variants import configure
 from tricord.training.checkpoint import read_json, write_json
 from tricord.training.loop import Observer
-from tricord.training.run import train_one
+from tricord.training.run import CHECKPOINT_MINUTES, train_one
 from tricord.training.trained import (
     MODEL_FILE,
     Trained,
@@ -161,6 +161,7 @@ def train(
     resume: bool = False,
     observer: Observer | None = None,
     tick: Tick | None = None,
+    checkpoint_minutes: float = CHECKPOINT_MINUTES,
 ) -> Run:
     """Train a model on train and valid; the test split is sealed.
 
@@ -169,6 +170,9 @@ def train(
     settings: dotted path -> value, as `RunConfig.with_settings`. config: used as it is, instead
     of preset, model and settings. pretrained: take stage 1 from this run, seed by seed.
     resume: continue a run that was stopped; the result has the same bits as without the stop.
+    checkpoint_minutes: with a folder, what is needed to continue is written at the end of an
+    epoch when this long has passed since the last time; 0 after every epoch. A finished seed and
+    a finished stage 1 are always kept.
     Raises TricordError for anything the caller can mend.
     """
     data = as_dataset(data)
@@ -191,6 +195,7 @@ def train(
                 None if pretrained is None else pretrained.of_seed(s),
                 observer,
                 tick,
+                checkpoint_minutes,
             )
             for s in seeds
         ]
@@ -217,6 +222,7 @@ def _train_or_load(
     pretrained: Trained | None,
     observer: Observer | None,
     tick: Tick | None,
+    checkpoint_minutes: float,
 ) -> Trained:
     if folder is not None and (folder / MODEL_FILE).is_file():
         return load_trained(folder)
@@ -229,6 +235,7 @@ def _train_or_load(
         pretrained=pretrained,
         observer=observer,
         tick=tick,
+        checkpoint_minutes=checkpoint_minutes,
     )
 
 

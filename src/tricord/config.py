@@ -18,6 +18,7 @@ Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 class _Settings(BaseModel):
@@ -61,6 +62,8 @@ class TextConfig(_Settings):
     encoder: a Hugging Face model, by name or local folder.
     finetune: train the encoder in stage 2 (in stage 1 too with ground-truth labels, fidelity 8).
     download: allow fetching a model that is not on this machine.
+    precision: of the encoder's products; "auto" is bfloat16 where the device multiplies it
+        natively, and float32 elsewhere.
     """
 
     source: Literal["auto", "features", "tokens", "raw"] = "auto"
@@ -70,6 +73,7 @@ class TextConfig(_Settings):
     lr: Positive = 5e-5  # fidelity 9
     weight_decay: Annotated[float, Field(ge=0)] = 1e-3  # fidelity 9
     download: bool = False
+    precision: Precision = "auto"
 
     @model_validator(mode="after")
     def _encoder_named(self) -> Self:

@@ -1,12 +1,12 @@
-"""The shared vocabulary: modalities, polarity, subsets, a batch, a prediction.
+"""The shared vocabulary: modalities, polarity, subsets, frames, a batch, a prediction.
 
-Shapes: B clips in a batch, K modalities, L_k frames, c classes, d shared width.
+Shapes: B clips in a batch, K modalities, F_k frames in all of them, c classes, d shared width.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import torch
@@ -40,19 +40,61 @@ class Subset(StrEnum):
 
 
 @dataclass(frozen=True)
+class Frames:
+    """The sequences of B clips, one after the other: F frames in all, without padding.
+
+    values: (F, width) floats, or (F,) integer tokens for a text encoder.
+    lengths: (B,) int64, always on the CPU, 0 where a clip has no frame; their sum is F.
+    real: (B,) how many of each clip's frames are real where padding counts as frames too
+        (fidelity 1, ``padding="ignored"``); None where all are.
+    """
+
+    values: Tensor
+    lengths: Tensor
+    real: Tensor | None = None
+
+    @classmethod
+    def pack(cls, padded: Tensor, lengths: Tensor, real: Tensor | None = None) -> Frames:
+        """The first ``lengths`` frames of each row of (B, L, ...)."""
+        lengths = lengths.clamp(0, padded.shape[1]).cpu()
+        inside = _inside(lengths, padded.shape[1]).to(padded.device)
+        return cls(padded[inside], lengths, real)
+
+    def pad(self, length: int | None = None) -> tuple[Tensor, Tensor]:
+        """(B, L, ...) with zeros at the end, and (B, L) bool, True for a frame.
+
+        length: L, or None for the longest of these clips, and at least 1.
+        """
+        longest = max(1, int(self.lengths.max())) if length is None else length
+        mask = _inside(self.lengths, longest).to(self.values.device)
+        padded = self.values.new_zeros(*mask.shape, *self.values.shape[1:])
+        padded[mask] = self.values
+        return padded, mask
+
+    def to(self, device: torch.device | str) -> Frames:
+        """The same frames on another device."""
+        return replace(self, values=self.values.to(device))
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+
+def _inside(lengths: Tensor, longest: int) -> Tensor:
+    return torch.arange(longest)[None, :] < lengths[:, None]
+
+
+@dataclass(frozen=True)
 class Batch:
     """B clips.
 
-    values: per modality (B, L_k, width_k) floats, or (B, L_k) integer tokens for a text encoder.
-    masks: per modality (B, L_k) bool, True where a frame is real.
+    frames: per modality, features or tokens.
     present: (B, K) bool, False where the whole modality is missing.
     index: (B,) row numbers in the split.
     scores: (B, 1 + K) raw scores, multimodal first; NaN where unknown.
     labels: (B, 1 + K) classes, multimodal first; -1 where unknown.
     """
 
-    values: Mapping[str, Tensor]
-    masks: Mapping[str, Tensor]
+    frames: Mapping[str, Frames]
     present: Tensor
     index: Tensor
     scores: Tensor
@@ -69,8 +111,7 @@ class Batch:
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
         return Batch(
-            values={k: v.to(device) for k, v in self.values.items()},
-            masks={k: v.to(device) for k, v in self.masks.items()},
+            frames={k: f.to(device) for k, f in self.frames.items()},
             present=self.present.to(device),
             index=self.index.to(device),
             scores=self.scores.to(device),

@@ -433,6 +433,7 @@ def test_ctrl_c_while_training_and_on(sim: Path, user: Type, tmp_path: Path) -> 
     out = tmp_path / "run [a]"
     settings = ["--set", "pretrain.epochs=400", "--set", "pretrain.patience=400"]
     words = ["train", sim, "--preset", "tiny", "--out", out, "--seed", 3, *QUICK, *settings]
+    words += ["--checkpoint-minutes", 0]
     heard = []
     with subprocess.Popen(
         tricord_command(*words),
@@ -488,12 +489,17 @@ def test_ctrl_c_says_what_is_kept(
         monkeypatch.setattr(Live, "epoch_done", epoch_done)
 
     words = ["train", sim, "--preset", "tiny", "--seed", 1, "--seed", 2, *QUICK]
-    stop_at("finetune", 1, 2)
-    said = user(*words, "--out", tmp_path / "a")
-    assert said.code == 130
-    flat = " ".join(said.err.split())
-    assert "finished and kept: seed-1" in flat
-    assert "seed-2: stage 'finetune', epoch 1 is kept" in flat
+    for out, minutes, kept in (
+        ("a", 0, "stage 'finetune', epoch 1 is kept"),
+        ("c", 10, "the result of stage 1 is kept"),
+    ):
+        stop_at("finetune", 1, 2)
+        said = user(*words, "--out", tmp_path / out, "--checkpoint-minutes", minutes)
+        assert said.code == 130
+        flat = " ".join(said.err.split())
+        assert "finished and kept: seed-1" in flat
+        assert f"seed-2: {kept}" in flat
+        assert flat.count("seed-1") == 1
     said = user(*words, "--out", tmp_path / "a", "--resume")
     assert said.code == 0
 
@@ -503,7 +509,7 @@ def test_ctrl_c_says_what_is_kept(
     monkeypatch.setattr(Live, "step_done", at_once)
     said = user(*words, "--out", tmp_path / "b")
     assert said.code == 130
-    assert "stopped before the first epoch ended" in said.err
+    assert "stopped before anything was kept" in said.err
 
 
 # -------------------------------------------------------------------------------------------- help

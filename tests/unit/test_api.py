@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,6 +16,7 @@ import tiny_data
 import tricord
 from tiny_data import assert_same_training
 from tricord.api import RUN_FILE, Run, config_for
+from tricord.cli.train import command as train_command
 from tricord.data.readers.mmsa import write_mmsa
 from tricord.data.schema import Dataset, FeatureTable
 from tricord.errors import ConfigError, DataError, ModelError
@@ -143,7 +145,7 @@ class StopSecondSeed(Observer):
 def test_resume_of_several_seeds(folder: Path, tmp_path: Path) -> None:
     source = folder / "data.pkl"
     with pytest.raises(KeyboardInterrupt):
-        train(source, [1, 2], tmp_path / "run", observer=StopSecondSeed())
+        train(source, [1, 2], tmp_path / "run", observer=StopSecondSeed(), checkpoint_minutes=0)
     assert (tmp_path / "run/seed-1" / MODEL_FILE).is_file()
     assert (tmp_path / "run/seed-2" / CHECKPOINT_FILE).is_file()
     partial = tricord.load_model(tmp_path / "run")
@@ -153,6 +155,14 @@ def test_resume_of_several_seeds(folder: Path, tmp_path: Path) -> None:
     for seed in (1, 2):
         assert_same_training(resumed.of_seed(seed), whole.of_seed(seed))
     assert not list(tmp_path.rglob(CHECKPOINT_FILE))
+
+
+def test_the_command_writes_checkpoints_as_often_as_the_function() -> None:
+    defaults = [
+        inspect.signature(f).parameters["checkpoint_minutes"].default
+        for f in (tricord.train, train_command)
+    ]
+    assert defaults[0] == defaults[1] > 0
 
 
 def test_resume_of_a_finished_run_loads_it(folder: Path) -> None:

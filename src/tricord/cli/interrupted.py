@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tricord.cli.console import console
-from tricord.training.trained import CHECKPOINT_FILE, MODEL_FILE
+from tricord.training.trained import CHECKPOINT_FILE, MODEL_FILE, STAGE1_FILE
 
 
 @contextmanager
 def say_what_is_kept(folder: Path) -> Iterator[None]:
-    """Print the last good epoch before the interruption goes on."""
+    """Print what the run's folder can be continued from before the interruption goes on."""
     try:
         yield
     except KeyboardInterrupt:
@@ -25,9 +25,12 @@ def _kept(folder: Path) -> str:
 
     finished = [p.parent.name for p in sorted(folder.glob(f"seed-*/{MODEL_FILE}"))]
     lines = [f"finished and kept: {', '.join(finished)}"] if finished else []
-    for path in sorted(folder.glob(f"seed-*/{CHECKPOINT_FILE}")):
-        state = load_tree(path)
-        lines.append(f"{path.parent}: stage '{state['stage']}', epoch {state['epoch']} is kept")
+    for seed in sorted(folder.glob("seed-*")):
+        if (seed / CHECKPOINT_FILE).is_file():
+            state = load_tree(seed / CHECKPOINT_FILE)
+            lines.append(f"{seed}: stage '{state['stage']}', epoch {state['epoch']} is kept")
+        elif (seed / STAGE1_FILE).is_file() and seed.name not in finished:
+            lines.append(f"{seed}: the result of stage 1 is kept")
     if not lines:
-        lines = ["stopped before the first epoch ended: nothing to keep"]
+        lines = ["stopped before anything was kept (see --checkpoint-minutes)"]
     return "\n".join([*lines, "to go on, give the same command with --resume"])

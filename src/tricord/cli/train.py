@@ -19,8 +19,8 @@ def command(
     model: Annotated[
         str,
         typer.Option(
-            help="cmc, cmc-variant (only MCR trains), cmc-gt (true unimodal labels), cmc-wo-plgm, "
-            "cmc-wo-pfm, cmc-wo-mcr, cmc-single-task, cmc-single-task-wo-pfm."
+            help="cmc, cmc-variant (only MCR trains), cmc-gt (true labels of each modality), "
+            "cmc-wo-plgm, cmc-wo-pfm, cmc-wo-mcr, cmc-single-task, cmc-single-task-wo-pfm."
         ),
     ] = "cmc",
     seed: Annotated[
@@ -36,6 +36,10 @@ def command(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue a run that was stopped.")
     ] = False,
+    checkpoint_minutes: Annotated[
+        float,
+        typer.Option(metavar="N", help="Minutes that a stop may lose; 0: one epoch."),
+    ] = 10,
     test: Annotated[
         bool, typer.Option("--test", help="Then evaluate on the test split, and write a report.")
     ] = False,
@@ -74,6 +78,7 @@ def command(
             resume=resume,
             observer=live,
             tick=live.encoding,
+            checkpoint_minutes=checkpoint_minutes,
         )
     report(run, data, "valid", console_only=True)
     if test:

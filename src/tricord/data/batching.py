@@ -1,4 +1,4 @@
-"""From a table to batches: ragged tensors, a padded batch of any rows, a reproducible order."""
+"""From a table to batches: ragged tensors, a batch of any rows, a reproducible order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tricord.data.schema import FeatureTable, Ragged
 from tricord.labels import LabelScheme
-from tricord.types import Batch
+from tricord.types import Batch, Frames
 
 
 def row_order(rows: int, seed: int, epoch: int, rank: int = 0, world: int = 1) -> NDArray[np.int64]:
@@ -31,34 +31,27 @@ def row_order(rows: int, seed: int, epoch: int, rank: int = 0, world: int = 1) -
 @dataclass(frozen=True)
 class _RaggedTensor:
     values: Tensor
-    offsets: Tensor
-    padded_length: int
+    ragged: Ragged
 
     @classmethod
     def of(cls, ragged: Ragged, device: torch.device | str) -> _RaggedTensor:
         with warnings.catch_warnings():
             # A store's frames are mapped and read-only, and nothing here writes to them.
             warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-            values = torch.as_tensor(ragged.values, device=device)
-        return cls(values, torch.as_tensor(ragged.offsets, device=device), ragged.padded_length)
+            return cls(torch.as_tensor(ragged.values, device=device), ragged)
 
-    def pad(self, rows: Tensor, full: bool) -> tuple[Tensor, Tensor]:
-        """(B, L, ...) values, float16 as float32, with zeros at the end, and (B, L) bool."""
-        starts = self.offsets[rows]
-        lengths = self.offsets[rows + 1] - starts
-        longest = self.padded_length if full else max(1, int(lengths.max()))
-        steps = torch.arange(longest, device=rows.device)
-        mask = steps[None, :] < lengths[:, None]
-        if not len(self.values):
-            return self._wide(self.values.new_zeros(*mask.shape, *self.values.shape[1:])), mask
-        places = (starts[:, None] + steps).clamp(max=len(self.values) - 1)
-        padded = self._wide(self.values[places])
-        fill = ~mask if padded.ndim == mask.ndim else ~mask.unsqueeze(-1)
-        return padded.masked_fill_(fill, 0), mask
-
-    @staticmethod
-    def _wide(values: Tensor) -> Tensor:
-        return values.float() if values.dtype == torch.float16 else values
+    def frames(self, rows: NDArray[np.int64], full: bool) -> Frames:
+        """The frames of these rows, float16 as float32; ``full`` makes padding count as frames."""
+        places = torch.as_tensor(self.ragged.positions(rows))
+        values = self.values[places.to(self.values.device)]
+        if values.dtype == torch.float16:
+            values = values.float()
+        found = Frames(values, torch.as_tensor(self.ragged.lengths[rows]))
+        if not full:
+            return found
+        padded, _ = found.pad(self.ragged.padded_length)
+        whole = torch.full_like(found.lengths, self.ragged.padded_length)
+        return Frames(padded.flatten(0, 1), whole, real=found.lengths)
 
 
 class TensorTable:
@@ -66,8 +59,7 @@ class TensorTable:
 
     sequences: what each modality feeds the model, in the model's order, when it is not just
         the table's own features (tokens for a text encoder, say).
-    full_length: pad every batch to the file's length, as the released code does; otherwise to
-        the longest clip of the batch.
+    full_length: padding up to the file's length counts as frames, as in the released code.
     """
 
     def __init__(
@@ -99,11 +91,10 @@ class TensorTable:
 
     def fetch(self, rows: NDArray[np.int64] | Tensor) -> Batch:
         """The batch of these rows, in this order."""
+        rows = np.asarray(rows)
         index = torch.as_tensor(rows, device=self.scores.device)
-        padded = {k: s.pad(index, self.full_length) for k, s in self.sequences.items()}
         return Batch(
-            values={k: v for k, (v, _) in padded.items()},
-            masks={k: m for k, (_, m) in padded.items()},
+            frames={k: s.frames(rows, self.full_length) for k, s in self.sequences.items()},
             present=self.present[index],
             index=index,
             scores=self.scores[index],

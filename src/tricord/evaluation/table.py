@@ -14,7 +14,7 @@ from tricord.data.splits import subset_masks
 from tricord.errors import DataError
 from tricord.evaluation.metrics import correct, metrics, truth_two_way
 from tricord.evaluation.statistics import Interval, cluster_bootstrap, spread
-from tricord.inference.predictor import Predictions, predict
+from tricord.inference.predictor import Predictions, predict, predict_stage1
 from tricord.labels import LabelScheme
 from tricord.training.trained import Trained
 from tricord.types import Polarity, Subset
@@ -144,7 +144,8 @@ def evaluate(
     for name, trained in models.items():
         predictions = [predict(t, data, split) for t in trained]
         if trained is first:
-            rows += _stage1_rows(judge, predictions)
+            alone = [predict_stage1(t, data, split) for t in trained]
+            rows += _stage1_rows(judge, predictions[0], alone)
         if trained[0].config.finetune.train == "all":  # else the votes are still those of stage 1
             means = [_mean(p.votes, p.present) for p in predictions]
             rows.append(judge.row(f"{name}, mean of votes", means))
@@ -217,11 +218,10 @@ def _labelled(data: Dataset, split: str, scheme: LabelScheme) -> tuple[Dataset, 
     return data, truth[known]
 
 
-def _stage1_rows(judge: _Judge, predictions: Sequence[Predictions]) -> Iterable[Row]:
-    for k, modality in enumerate(predictions[0].modalities):
-        yield judge.row(modality, [p.stage1[:, k] for p in predictions], "its stage-1 model")
-    means = [_mean(p.stage1, p.present) for p in predictions]
-    yield judge.row(MEAN_OF_STAGE1, means)
+def _stage1_rows(judge: _Judge, first: Predictions, votes: Sequence[Array]) -> Iterable[Row]:
+    for k, modality in enumerate(first.modalities):
+        yield judge.row(modality, [v[:, k] for v in votes], "its stage-1 model")
+    yield judge.row(MEAN_OF_STAGE1, [_mean(v, first.present) for v in votes])
 
 
 def _mean(votes: Array, present: NDArray[np.bool_]) -> Array:

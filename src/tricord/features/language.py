@@ -6,6 +6,8 @@ import importlib.util
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,19 +16,34 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from tricord.config import Precision
 from tricord.errors import ConfigError, ModelError
+from tricord.features.packed import first_position, packed_states, padded_states
+from tricord.types import Frames
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class TextEncoder(nn.Module):
-    """Token ids to hidden states; `width` is read from the model's own settings."""
+# instructions that multiply bfloat16, as torch calls them
+_MULTIPLY_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")
 
-    def __init__(self, model: nn.Module, name: str | None = None) -> None:
+
+class TextEncoder(nn.Module):
+    """Token ids to hidden states; `width` is read from the model's own settings.
+
+    precision: of the products; "auto" is bfloat16 where the device multiplies it natively, and
+    that of the weights elsewhere. What is between the products stays as precise as the weights;
+    states differ from those in float32 by about 1 % of their spread.
+    """
+
+    def __init__(
+        self, model: nn.Module, name: str | None = None, precision: Precision = "float32"
+    ) -> None:
         super().__init__()
         self.model = model
         self.name = name
+        self.precision = precision
 
     @property
     def width(self) -> int:
@@ -38,17 +55,46 @@ class TextEncoder(nn.Module):
         """What besides its weights decides what the model makes of a token."""
         settings: dict[str, Any] = self.model.config.to_dict()  # type: ignore[union-attr, operator]
         del settings["_name_or_path"]
+        settings["bfloat16"] = self.in_bfloat16
         return json.dumps(settings, sort_keys=True, default=str)
 
-    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """(B, L) integers and (B, L) bool -> (B, L, width) last hidden states."""
-        hidden: Tensor = self.model(
-            input_ids=tokens, attention_mask=mask.to(tokens.dtype)
-        ).last_hidden_state
-        return hidden
+    @property
+    def in_bfloat16(self) -> bool:
+        """Whether the products are in bfloat16."""
+        weight = next(self.parameters())
+        if self.precision == "auto":
+            return weight.dtype == torch.float32 and multiplies_bfloat16(weight.device)
+        return self.precision == "bfloat16"
+
+    @property
+    def packed(self) -> bool:
+        """Whether tokens run without padding; tried at the first use."""
+        return self._first_position is not None
+
+    @cached_property
+    def _first_position(self) -> int | None:
+        return first_position(self.model)
+
+    def forward(self, tokens: Frames) -> Frames:
+        """(F,) integers -> (F, width) last hidden states, without work on padding.
+
+        Where padding counts as frames it gets states too, and only real tokens are attended to.
+        """
+        weight = next(self.parameters())
+        if not len(tokens.values):
+            return replace(tokens, values=weight.new_zeros(0, self.width))
+        first = self._first_position if tokens.real is None else None
+        with torch.autocast(weight.device.type, torch.bfloat16, enabled=self.in_bfloat16):
+            if first is None:
+                states = padded_states(self.model, tokens)
+            else:
+                states = packed_states(self.model, tokens, first)
+        return replace(tokens, values=states.to(weight.dtype))
 
     @classmethod
-    def from_pretrained(cls, name: str, *, download: bool = False) -> TextEncoder:
+    def from_pretrained(
+        cls, name: str, *, download: bool = False, precision: Precision = "float32"
+    ) -> TextEncoder:
         """Load weights in safetensors format from a folder or the local cache.
 
         Nothing is fetched unless ``download``. Raises ConfigError where there is no such model.
@@ -56,15 +102,17 @@ class TextEncoder(nn.Module):
         from transformers import AutoModel
 
         model = _load(AutoModel, name, download, use_safetensors=True, dtype=torch.float32)
-        return cls(model, name).eval()
+        return cls(model, name, precision).eval()
 
     @classmethod
-    def from_config(cls, name: str, *, download: bool = False) -> TextEncoder:
+    def from_config(
+        cls, name: str, *, download: bool = False, precision: Precision = "float32"
+    ) -> TextEncoder:
         """The architecture without its weights, to be filled from a saved model."""
         from transformers import AutoConfig, AutoModel
 
         make: Any = AutoModel.from_config
-        return cls(make(_load(AutoConfig, name, download)), name).eval()
+        return cls(make(_load(AutoConfig, name, download)), name, precision).eval()
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> TextEncoder:
@@ -97,6 +145,16 @@ class TextEncoder(nn.Module):
         if missing or surplus:
             raise ModelError(f"language model: missing {missing}, unknown {surplus}")
         return cls(model.to(next(iter(weights.values())).dtype)).eval()
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for products of bfloat16, which are then the faster."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):  # an older torch
+        return False
+    known = torch.cpu.get_capabilities()
+    return any(known.get(name, False) for name in _MULTIPLY_BFLOAT16)
 
 
 def tokenize(

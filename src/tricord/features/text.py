@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,13 +19,13 @@ from tricord.data.store.arrays import ArrayFile, Shape, map_arrays
 from tricord.errors import ConfigError, DataError
 from tricord.features.language import TextEncoder, tokenize
 from tricord.files import write_atomically
-from tricord.types import Modality
+from tricord.types import Frames, Modality
 
 TEXT = str(Modality.TEXT)
-ENCODE_BATCH = 64
+ENCODE_TOKENS = 2048  # at once; more are no faster, and their states take memory
 
 Tick = Callable[[int, int], None]  # clips done, clips in all
-Frames = NDArray[np.float32]
+States = NDArray[np.float32]
 
 
 def cache_folder() -> Path:
@@ -39,8 +39,8 @@ def encode(
 ) -> Ragged:
     """Frozen hidden states of all sequences, in evaluation mode: (F, width) float32.
 
-    Computed once: kept under the hash of the encoder's settings and weights and the tokens, and
-    mapped from there, not held in memory.
+    Computed once: kept under the hash of the encoder's settings, weights and precision and the
+    tokens, and mapped from there, not held in memory.
     """
     if not keep:
         values = np.zeros((len(tokens.values), encoder.width), dtype=np.float32)
@@ -61,7 +61,7 @@ def encode(
     return Ragged(values, tokens.offsets, tokens.padded_length)
 
 
-def _put(values: Frames, first: int, of_clip: Frames) -> None:
+def _put(values: States, first: int, of_clip: States) -> None:
     values[first : first + len(of_clip)] = of_clip
 
 
@@ -69,28 +69,29 @@ def _put(values: Frames, first: int, of_clip: Frames) -> None:
 def _encode(
     encoder: TextEncoder,
     tokens: Ragged,
-    put: Callable[[int, Frames], object],
+    put: Callable[[int, States], object],
     tick: Tick | None,
 ) -> None:
-    """Batches of similar length, so that little is spent on padding.
-
-    put: takes the states of one clip, and the frame that is their first.
-    """
+    """put: takes the states of one clip, and the frame that is their first."""
     encoder.eval()
-    order = np.argsort(tokens.lengths, kind="stable")
-    order = order[tokens.lengths[order] > 0]
-    for start in range(0, len(order), ENCODE_BATCH):
-        rows = order[start : start + ENCODE_BATCH]
+    done, total = 0, int(np.count_nonzero(tokens.lengths))
+    for rows in _batches(tokens.lengths):
         part = tokens.take(rows)
-        longest = int(part.lengths.max())
-        padded = torch.as_tensor(part.padded()[:, :longest])
-        mask = torch.arange(longest)[None, :] < torch.as_tensor(part.lengths)[:, None]
-        hidden = encoder(padded, mask)[mask].numpy()
-        of_clips = np.split(hidden, part.offsets[1:-1])
+        frames = Frames(torch.as_tensor(part.values), torch.as_tensor(part.lengths))
+        states = encoder(frames).values.numpy()
+        of_clips = np.split(states, part.offsets[1:-1])
         for first, of_clip in zip(tokens.offsets[rows].tolist(), of_clips, strict=True):
             put(first, of_clip)
+        done += len(rows)
         if tick is not None:
-            tick(start + len(rows), len(order))
+            tick(done, total)
+
+
+def _batches(lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Clips that have tokens, by length, so that those of one length are in one batch."""
+    order = np.argsort(lengths, kind="stable")[np.count_nonzero(lengths == 0) :]
+    batch = (np.cumsum(lengths[order]) - 1) // ENCODE_TOKENS
+    return (order[batch == number] for number in np.unique(batch))
 
 
 def _key(encoder: TextEncoder, tokens: Ragged) -> str:
@@ -137,7 +138,9 @@ class TextSource:
         self.encoder = (
             None
             if config.encoder is None
-            else TextEncoder.from_pretrained(config.encoder, download=config.download)
+            else TextEncoder.from_pretrained(
+                config.encoder, download=config.download, precision=config.precision
+            )
         )
 
     def tokens(self, table: FeatureTable, where: str) -> Ragged:

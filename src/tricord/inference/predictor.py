@@ -28,7 +28,7 @@ class Predictions:
     """N clips in the table's order; modalities in the model's order.
 
     outputs: (N, c) logits of the consensus, or (N, 1) scores. votes: (N, K, c).
-    weights: (N, K). present: (N, K) bool. stage1: (N, K, c) logits of stage 1's models.
+    weights: (N, K). present: (N, K) bool.
     """
 
     ids: tuple[str, ...]
@@ -38,7 +38,6 @@ class Predictions:
     votes: Array
     weights: Array
     present: NDArray[np.bool_]
-    stage1: Array
 
     @property
     def probabilities(self) -> Array:
@@ -103,24 +102,26 @@ def predict(trained: Trained, data: Dataset, split: str, tick: Tick | None = Non
 
     Raises ModelError where a modality is missing or its width is not the model's.
     """
-    table = data[split]
-    check_widths(trained, table, data.source)
-    frozen = _tensors(trained, table, data.source, tokens=False, tick=tick)
-    tokens = frozen
-    if trained.config.text.finetune:
-        tokens = _tensors(trained, table, data.source, tokens=True)
-    outputs, votes, weights = _apply(trained.model, tokens)
-    _, stage1, _ = _apply(trained.stage1, tokens if trained.stage1.language else frozen)
+    tensors = _tensors(trained, data, split, tokens=trained.config.text.finetune, tick=tick)
+    outputs, votes, weights = _apply(trained.model, tensors)
     return Predictions(
-        ids=table.ids,
+        ids=data[split].ids,
         modalities=trained.model.modalities,
         scheme=trained.config.labels,
         outputs=outputs,
         votes=votes,
         weights=weights,
-        present=frozen.present.numpy(),
-        stage1=stage1,
+        present=tensors.present.numpy(),
     )
+
+
+def predict_stage1(trained: Trained, data: Dataset, split: str) -> Array:
+    """(N, K, c) logits of stage 1's unimodal models: what each modality says by itself.
+
+    Raises as `predict` does.
+    """
+    tensors = _tensors(trained, data, split, tokens=bool(trained.stage1.language))
+    return _apply(trained.stage1, tensors)[1]
 
 
 def check_widths(trained: Trained, table: FeatureTable, where: str) -> None:
@@ -138,14 +139,15 @@ def check_widths(trained: Trained, table: FeatureTable, where: str) -> None:
 
 
 def _tensors(
-    trained: Trained, table: FeatureTable, where: str, *, tokens: bool, tick: Tick | None = None
+    trained: Trained, data: Dataset, split: str, *, tokens: bool, tick: Tick | None = None
 ) -> TensorTable:
     """The model's inputs, in its order; labels are left out, so that any will do."""
-    source = trained.text_source()
+    table, where = data[split], data.source
+    check_widths(trained, table, where)
     return TensorTable(
         replace(table, scores=np.full((len(table), 1), np.nan)),
         trained.config.labels,
-        sequences=model_inputs(table, trained.widths, where, source, tokens, tick),
+        sequences=model_inputs(table, trained.widths, where, trained.text_source(), tokens, tick),
         full_length=trained.config.model.padding == "ignored",
     )
 

@@ -12,10 +12,10 @@ from tricord.config import RunConfig
 from tricord.errors import ModelError
 from tricord.features.language import TextEncoder
 from tricord.models import released
-from tricord.models.unimodal import Unimodal, length_mask
+from tricord.models.unimodal import Unimodal
 from tricord.nn.fusion import parameter_free_fusion
 from tricord.nn.router import ConsensusRouter, consensus, masked_softmax, pool
-from tricord.types import MODALITIES, Batch, Modality, Prediction
+from tricord.types import MODALITIES, Batch, Frames, Modality, Prediction
 
 
 class CMC(nn.Module):
@@ -123,10 +123,10 @@ class CMC(nn.Module):
         return torch.stack([self._encode(name, batch) for name in self.modalities], dim=1)
 
     def _encode(self, name: str, batch: Batch) -> Tensor:
-        x, mask = batch.values[name], batch.masks[name]
-        if not x.is_floating_point():
-            x = self.language[name](x, mask)
-        h: Tensor = self.parts[name].encoder(x, None if self.padding == "ignored" else mask)
+        x = batch.frames[name]
+        if not x.values.is_floating_point():
+            x = self.language[name](x)
+        h: Tensor = self.parts[name].encoder(x)
         return h
 
     def vote(self, h: Tensor) -> Tensor:
@@ -136,16 +136,15 @@ class CMC(nn.Module):
 
     def combine(self, h: Tensor, present: Tensor) -> Prediction:
         """From h_x on: PFM, votes, MCR, consensus (Eq. 10-14)."""
-        absent = None if bool(present.all()) else present
-        h = h if absent is None else h.masked_fill(~present[..., None], 0.0)
+        h = h.masked_fill(~present[..., None], 0.0)
         fused = h
         if self.fusion == "pfm":
-            fused = parameter_free_fusion(h, self.temperature, absent)
+            fused = parameter_free_fusion(h, self.temperature, present)
         votes = self.vote(fused)
         if self.router is None:
-            weights = masked_softmax(torch.zeros_like(h[..., 0]), absent)
+            weights = masked_softmax(torch.zeros_like(h[..., 0]), present)
         else:
-            weights = self.router(pool(fused, absent), absent)
+            weights = self.router(pool(fused, present), present)
         return Prediction(consensus(votes, weights), votes, weights, h)
 
     def forward(self, batch: Batch) -> Prediction:
@@ -174,20 +173,21 @@ class CMC(nn.Module):
             raise ModelError("no modality given")
         first = next(iter(features.values()))
         size = len(first)
-        values, masks, present = {}, {}, []
+        frames = {}
         for name, width in self.widths.items():
-            x = features.get(name, next(self.parameters()).new_zeros(size, 1, width))
+            x = features.get(name, next(self.parameters()).new_zeros(size, 0, width))
             self._check(name, x, width, size)
-            full = torch.full((size,), x.shape[1] if name in features else 0, device=first.device)
-            values[name], masks[name] = x, length_mask(x, lengths.get(name, full))
-            present.append((full > 0) if self.padding == "ignored" else masks[name].any(dim=1))
+            full = torch.full((size,), x.shape[1])
+            real = torch.as_tensor(lengths.get(name, full))
+            masked = self.padding == "masked"
+            frames[name] = Frames.pack(x, real) if masked else Frames.pack(x, full, real)
+        present = torch.stack([f.lengths > 0 for f in frames.values()], dim=1)
         return Batch(
-            values=values,
-            masks=masks,
-            present=torch.stack(present, dim=1),
+            frames=frames,
+            present=present.to(first.device),
             index=torch.arange(size),
-            scores=torch.full((size, 1 + len(values)), float("nan")),
-            labels=torch.full((size, 1 + len(values)), -1),
+            scores=torch.full((size, 1 + len(frames)), float("nan")),
+            labels=torch.full((size, 1 + len(frames)), -1),
         )
 
     def _check(self, name: str, x: Tensor, width: int, size: int) -> None:

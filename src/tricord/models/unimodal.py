@@ -14,6 +14,7 @@ from tricord.errors import ModelError
 from tricord.models import released
 from tricord.nn.classifier import ResidualClassifier
 from tricord.nn.encoder import UnimodalEncoder
+from tricord.types import Frames
 
 
 @dataclass(frozen=True)
@@ -87,21 +88,18 @@ class Unimodal(nn.Module):
         )
         return released.load(model.to(state["encoder.proj.weight"].dtype), state).eval()
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> UnimodalOutput:
-        """x: (B, L, width), mask: (B, L) bool or None where every frame counts."""
-        h = self.encoder(x, mask)
+    def forward(self, x: Frames) -> UnimodalOutput:
+        """p_k(f_k(x)) of B clips."""
+        h = self.encoder(x)
         return UnimodalOutput(h, self.classifier(h))
 
     @torch.no_grad()
     def predict_features(self, x: Tensor, lengths: Tensor | None = None) -> UnimodalOutput:
-        """Evaluation mode; lengths: (B,) real frames, None where every frame counts."""
+        """Evaluation mode, x: (B, L, width).
+
+        lengths: (B,) real frames; None where every frame counts.
+        """
         self.eval()
-        mask = None if lengths is None else length_mask(x, lengths)
-        output: UnimodalOutput = self(x, mask)
+        full = torch.full((len(x),), x.shape[1]) if lengths is None else torch.as_tensor(lengths)
+        output: UnimodalOutput = self(Frames.pack(x, full))
         return output
-
-
-def length_mask(x: Tensor, lengths: Tensor) -> Tensor:
-    """(B, L, ...) and (B,) -> (B, L), True for the first ``lengths`` frames."""
-    steps = torch.arange(x.shape[1], device=x.device)
-    return steps[None, :] < torch.as_tensor(lengths, device=x.device)[:, None]

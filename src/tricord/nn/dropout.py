@@ -8,11 +8,20 @@ from torch import Tensor, nn
 _LEVELS = 1 << 16
 
 
-class Dropout(nn.Dropout):
-    """As torch's own; on a CPU four decisions share one random 64-bit number.
+def kept(like: Tensor, p: float) -> Tensor:
+    """What dropout multiplies by: 0 with probability p, else what makes up for it.
 
-    The rate is exact to 2^-17.
+    On a CPU: four decisions share one random 64-bit number, and the rate is exact to 2^-17.
     """
+    bits = torch.empty((like.numel() + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None)
+    levels = bits.view(torch.int16)[: like.numel()].view(like.shape)
+    dropped = round(p * _LEVELS)
+    # numbers, not truth values: to multiply by those costs several times as much
+    return (levels >= dropped - _LEVELS // 2).to(like.dtype).mul_(_LEVELS / (_LEVELS - dropped))
+
+
+class Dropout(nn.Dropout):
+    """As torch's own; on a CPU with fewer random numbers, see `kept`."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
@@ -20,8 +29,4 @@ class Dropout(nn.Dropout):
             return x
         if x.device.type != "cpu":
             return super().forward(x)
-        bits = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None)
-        levels = bits.view(torch.int16)[: x.numel()].view(x.shape)
-        dropped = round(self.p * _LEVELS)
-        keep = levels >= dropped - _LEVELS // 2
-        return x * keep * (_LEVELS / (_LEVELS - dropped))
+        return x * kept(x, self.p)

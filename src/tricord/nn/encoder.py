@@ -1,7 +1,7 @@
 """UnimodalEncoder: [BatchNorm] -> Conv1d -> Transformer -> mean -> L2 norm (Eq. 1-4).
 
-Shapes: x (B, L, width), mask (B, L) bool with True for a real frame, hidden (B, L, d), h (B, d).
-Without a mask every frame counts, zero padding included (fidelity 1, ``padding="ignored"``).
+Shapes: F frames of B clips, one clip after the other; n of these clips padded to L frames, x
+(n, L, d) with mask (n, L) bool, True for a frame, or None where all are; h (B, d).
 """
 
 from __future__ import annotations
@@ -12,32 +12,35 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tricord.nn.attention import attention
+from tricord.nn.chunks import plan
 from tricord.nn.dropout import Dropout
+from tricord.types import Frames
 
 _LARGEST = 1e10  # far beyond any feature; squares of much larger numbers are infinite in float32
 
 
-class MaskedBatchNorm(nn.BatchNorm1d):
-    """Batch normalisation over the real frames of (B, L, width); padding becomes 0.
+class FrameNorm(nn.BatchNorm1d):
+    """Batch normalisation over all frames.
 
-    With fewer than two real frames in training mode there is no variance to take, so the running
+    With fewer than two frames in training mode there is no variance to take, so the running
     statistics are used and left as they are.
     """
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, L, width) -> (B, L, width)."""
-        if mask is None:  # torch's own order of summation, so that running statistics agree
-            return self._normalise(x.transpose(1, 2), x.shape[0] * x.shape[1]).transpose(1, 2)
-        frames = x[mask]
-        frames = self._normalise(frames, len(frames))
-        return x.new_zeros(x.shape).masked_scatter(mask.unsqueeze(-1), frames)
+    def forward(self, x: Tensor, clips: int | None = None) -> Tensor:
+        """(F, width) -> (F, width).
 
-    def _normalise(self, x: Tensor, frames: int) -> Tensor:
-        if self.training and frames < 2:
+        clips: their number where all have as many frames. The sums then run in the order of the
+        released code, so that its runs repeat.
+        """
+        if self.training and len(x) < 2:
             return F.batch_norm(
                 x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
             )
-        return super().forward(x)
+        if clips is None:
+            return super().forward(x)
+        by_clip = x.view(clips, -1, x.shape[1]).transpose(1, 2)
+        return super().forward(by_clip).transpose(1, 2).reshape(x.shape)
 
 
 class SelfAttention(nn.Module):
@@ -55,16 +58,14 @@ class SelfAttention(nn.Module):
         nn.init.xavier_uniform_(self.in_proj_weight)
         nn.init.zeros_(self.out_proj.bias)
 
-    def forward(self, x: Tensor, attend: Tensor | None) -> Tensor:
-        """(B, L, d) -> (B, L, d); attend: (B, 1, 1, L), True where a frame may be looked at."""
-        batch, length, d = x.shape
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """(n, L, d) -> (n, L, d)."""
+        clips, length, d = x.shape
         qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)
-        q, k, v = qkv.view(batch, length, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=attend, dropout_p=self.dropout if self.training else 0.0
-        )
-        mixed = mixed.transpose(1, 2).reshape(batch, length, d)
-        out: Tensor = self.out_proj(mixed)
+        qkv = qkv.view(clips, length, 3, self.heads, -1)
+        q, k, v = qkv.permute(2, 0, 3, 4, 1).contiguous()
+        mixed = attention(q, k, v, mask, self.dropout if self.training else 0.0)
+        out: Tensor = self.out_proj(mixed.reshape(clips, d, length).transpose(1, 2))
         return out
 
 
@@ -82,9 +83,9 @@ class EncoderLayer(nn.Module):
         self.norm2 = nn.LayerNorm(d)
         self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor, attend: Tensor | None) -> Tensor:
-        """(B, L, d) -> (B, L, d)."""
-        x = x + self.dropout(self.self_attn(self.norm1(x), attend))
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """(n, L, d) -> (n, L, d)."""
+        x = x + self.dropout(self.self_attn(self.norm1(x), mask))
         inner = self.dropout(F.relu(self.linear1(self.norm2(x))))
         out: Tensor = x + self.dropout(self.linear2(inner))
         return out
@@ -100,11 +101,12 @@ def sinusoidal_positions(length: int, d: int, like: Tensor) -> Tensor:
 
 
 def masked_mean(hidden: Tensor, mask: Tensor | None) -> Tensor:
-    """Eq. 3: the mean over real frames, (B, L, d) -> (B, d); 0 where there is none."""
+    """Eq. 3: the mean over frames, (n, L, d) -> (n, d); 0 where there is none."""
     if mask is None:
         return hidden.mean(dim=1)
-    kept = hidden.masked_fill(~mask.unsqueeze(-1), 0.0)
-    return kept.sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)
+    weights = mask.to(hidden.dtype)
+    weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1)
+    return torch.bmm(weights[:, None], hidden).squeeze(1)
 
 
 class UnimodalEncoder(nn.Module):
@@ -129,27 +131,28 @@ class UnimodalEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.positions = positions
-        self.norm = MaskedBatchNorm(width) if input_norm else None
+        self.norm = FrameNorm(width) if input_norm else None
         self.proj = nn.Conv1d(width, d, kernel_size=1, bias=False)
         self.layers = nn.ModuleList(
             EncoderLayer(d, heads, feedforward, dropout, attention_dropout) for _ in range(layers)
         )
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """h, (B, d): unit rows (Eq. 4), 0 where a clip has no real frame."""
-        x = x.clamp(-_LARGEST, _LARGEST)
+    def forward(self, x: Frames) -> Tensor:
+        """h, (B, d): unit rows (Eq. 4), 0 where a clip has no frame."""
+        values = x.values.clamp(-_LARGEST, _LARGEST)
         if self.norm is not None:
-            x = self.norm(x, mask)
-        if mask is None:  # the released code's own operation, so that its runs repeat closely
-            hidden = self.proj(x.transpose(1, 2)).transpose(1, 2)
-        else:  # the same product, of kernel size 1, at under half the time
-            hidden = F.linear(x, self.proj.weight.squeeze(-1))
+            values = self.norm(values, None if x.real is None else len(x))
+        hidden = F.linear(values, self.proj.weight.squeeze(-1))  # a convolution of size 1
+        means = hidden.new_zeros(len(x), hidden.shape[1])
+        if len(hidden):
+            chunks = plan(x.lengths, hidden.device)
+            pooled = [self._mean(part, chunk.mask) for chunk, part in chunks.split(hidden)]
+            means = means.index_copy(0, chunks.rows, torch.cat(pooled))
+        return F.normalize(means, dim=-1)
+
+    def _mean(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
         if self.positions:
             hidden = hidden + sinusoidal_positions(hidden.shape[1], hidden.shape[2], hidden)
-        attend = None
-        if mask is not None and not bool(mask.all()):
-            # a clip without frames attends to its padding: no NaN, and Eq. 3 drops the result
-            attend = (mask | ~mask.any(dim=1, keepdim=True))[:, None, None, :]
         for layer in self.layers:
-            hidden = layer(hidden, attend)
-        return F.normalize(masked_mean(hidden, mask), dim=-1)
+            hidden = layer(hidden, mask)
+        return masked_mean(hidden, mask)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SupConForm = Literal["inside", "outside"]
+Arithmetic = Literal["stable", "released"]
 
 
 def supcon(
@@ -17,7 +18,8 @@ def supcon(
     temperature: float = 0.07,
     form: SupConForm = "inside",
     reduction: Literal["mean", "none"] = "mean",
-    arithmetic: Literal["stable", "released"] = "stable",
+    arithmetic: Arithmetic = "stable",
+    valid: Tensor | None = None,
 ) -> Tensor:
     """Supervised contrastive loss (Eq. 8; Khosla et al. 2020).
 
@@ -29,6 +31,7 @@ def supcon(
     arithmetic: "released" sums the self term and subtracts it again without shifting by the
         maximum, which costs up to 5e-2 an anchor in float32 and overflows at low temperature;
         it exists to repeat the released training run (fidelity 6).
+    valid: (n,) bool, rows to leave out are False; None keeps all.
     Returns a scalar, or (anchors with a positive,). Without any positive the loss is 0.
     Raises ValueError for a temperature that is not above 0 or labels that do not fit.
     """
@@ -37,28 +40,42 @@ def supcon(
         raise ValueError(f"labels: {len(labels)} found, {len(features)} expected")
     if not temperature > 0:
         raise ValueError(f"temperature: {temperature} found, a number above 0 expected")
-    self_pair = torch.eye(len(features), dtype=torch.bool, device=features.device)
-    positive = (labels[:, None] == labels[None, :]) & ~self_pair
+    other = ~torch.eye(len(features), dtype=torch.bool, device=features.device)
+    if valid is not None:
+        other = other & valid[:, None] & valid[None, :]
+    positive = (labels[:, None] == labels[None, :]) & other
     anchors = positive.any(dim=1)
     similarity = (features @ features.T) / temperature
     if arithmetic == "released":
-        ratio = torch.exp(similarity)
-        others = ratio.sum(dim=1) - ratio.diagonal()
-        losses = -torch.log((ratio * positive).sum(dim=1)[anchors] / others[anchors])
+        losses = _released_supcon(similarity, positive, anchors, valid)
     else:
-        losses = _stable_supcon(similarity[anchors], positive[anchors], self_pair[anchors], form)
+        losses = _stable_supcon(similarity, positive, other, form)
     if reduction == "none":
-        return losses
-    return losses.mean() if len(losses) else features.new_zeros(())
+        return losses[anchors]
+    if arithmetic == "released" and bool(anchors.any()):
+        return losses[anchors].mean()  # summed in the order of the released code
+    # by masks and not by picking rows, whose number an accelerator would be waited for
+    return losses.masked_fill(~anchors, 0.0).sum() / anchors.sum().clamp(min=1)
 
 
-def _stable_supcon(similarity: Tensor, positive: Tensor, self_pair: Tensor, form: str) -> Tensor:
+def _stable_supcon(similarity: Tensor, positive: Tensor, other: Tensor, form: str) -> Tensor:
     lowest = torch.finfo(similarity.dtype).min
-    others = torch.logsumexp(similarity.masked_fill(self_pair, lowest), dim=1)
+    others = torch.logsumexp(similarity.masked_fill(~other, lowest), dim=1)
     if form == "inside":
         return others - torch.logsumexp(similarity.masked_fill(~positive, lowest), dim=1)
-    mean_positive = (similarity * positive).sum(dim=1) / positive.sum(dim=1)
-    return others - mean_positive
+    number = positive.sum(dim=1).clamp(min=1)
+    return others - (similarity * positive).sum(dim=1) / number
+
+
+def _released_supcon(
+    similarity: Tensor, positive: Tensor, anchors: Tensor, valid: Tensor | None
+) -> Tensor:
+    ratio = torch.exp(similarity)
+    if valid is not None:
+        ratio = ratio * valid
+    others = ratio.sum(dim=1) - ratio.diagonal()
+    shares = (ratio * positive).sum(dim=1) / others
+    return -torch.log(shares.masked_fill(~anchors, 1.0))
 
 
 def task_loss(outputs: Tensor, targets: Tensor, valid: Tensor | None = None) -> Tensor:
@@ -86,14 +103,18 @@ def modality_supcon(
     valid: Tensor,
     temperature: float,
     form: SupConForm,
-    arithmetic: Literal["stable", "released"],
+    arithmetic: Arithmetic,
 ) -> Tensor:
     """Eq. 8: SupCon over the modalities of all clips, stacked as [h_t; h_a; h_v].
 
     h: (B, K, d); targets: (B, K) labels that make positives; valid: (B, K) bool.
     """
-    keep = valid.T.flatten()
-    stacked, labels = h.transpose(0, 1).flatten(0, 1), targets.T.flatten()
-    if not bool(keep.all()):
-        stacked, labels = stacked[keep], labels[keep]
-    return supcon(stacked, labels, temperature, form, arithmetic=arithmetic)
+    stacked = h.transpose(0, 1).flatten(0, 1)
+    return supcon(
+        stacked,
+        targets.T.flatten(),
+        temperature,
+        form,
+        arithmetic=arithmetic,
+        valid=valid.T.flatten(),
+    )

@@ -33,14 +33,22 @@ def read_json(path: Path) -> Any:
 
 
 def save_tree(path: Path, tree: Any) -> None:
-    """Nested dicts and lists of tensors and plain values as one safetensors file."""
+    """Nested dicts and lists of tensors and plain values as one safetensors file.
+
+    Tensors on the CPU are written from where they lie, without a copy in memory.
+    """
     tensors: dict[str, Tensor] = {}
     outline = json.dumps(_outline(tree, tensors))
+    _separate(tensors)
     write_atomically(path, lambda p: save_file(tensors, p, metadata={"tree": outline}))
 
 
 def load_tree(path: Path) -> Any:
-    """What `save_tree` wrote; raises ModelError where the file is missing or broken."""
+    """What `save_tree` wrote; raises ModelError where the file is missing or broken.
+
+    Tensors are mapped: their memory is taken when they are read, and a change of them stays in
+    memory. The file may be replaced meanwhile, but must not be changed in place.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -54,7 +62,7 @@ def load_tree(path: Path) -> Any:
 
 def _outline(node: Any, tensors: dict[str, Tensor]) -> Any:
     if isinstance(node, Tensor):
-        tensors[str(len(tensors))] = node.detach().cpu().clone().contiguous()
+        tensors[str(len(tensors))] = node.detach().cpu().contiguous()
         return {"tensor": str(len(tensors) - 1)}
     if isinstance(node, Mapping):
         return {"dict": [[key, _outline(value, tensors)] for key, value in node.items()]}
@@ -63,6 +71,16 @@ def _outline(node: Any, tensors: dict[str, Tensor]) -> Any:
     if node is None or isinstance(node, bool | int | float | str):
         return node
     raise TypeError(f"{type(node).__name__} cannot be saved")
+
+
+def _separate(tensors: dict[str, Tensor]) -> None:
+    """Copy those that share memory with an earlier one, which safetensors refuses."""
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        storage = tensor.untyped_storage().data_ptr()
+        if storage in seen:
+            tensors[name] = tensor.clone()
+        seen.add(storage)
 
 
 def _rebuild(node: Any, tensors: Mapping[str, Tensor]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -19,7 +20,6 @@ from tricord.training.stages import (
     Best,
     CmcStage,
     Targets,
-    clone_state,
     evaluation_mode,
 )
 from tricord.types import Batch, Prediction
@@ -39,8 +39,12 @@ class FinetuneStage(CmcStage):
         *,
         labels: Tensor | None = None,
         valid_labels: Tensor | None = None,
+        best_file: Path | None = None,
     ) -> None:
-        """labels, valid_labels: soft labels (N, K, c) of stage 1; None starts from the data's."""
+        """labels, valid_labels: soft labels (N, K, c) of stage 1; None starts from the data's.
+
+        best_file: where the best epoch's model is kept; None in memory.
+        """
         super().__init__(model, train, valid, config)
         settings = config.finetune
         self.epochs = settings.epochs
@@ -49,7 +53,7 @@ class FinetuneStage(CmcStage):
         self.optimizers = [finetune_optimizer(model, config)]
         self.targets = Targets(train.table, config, labels)
         self.valid_targets = Targets(valid.table, config, valid_labels)
-        self.best = Best()
+        self.best = Best(file=best_file)
         self._hidden: dict[int, Tensor] = {}
         if settings.train == "router_only":
             self._keep_hidden()
@@ -121,11 +125,11 @@ class FinetuneStage(CmcStage):
         if settings.select == "last":
             improved, self.best.epoch = True, epoch
         elif improved:
-            self.best.states = {"model": clone_state(self.model)}
+            self.best.keep(self.model.state_dict())
         return EpochReport({f"valid_{name}": v for name, v in means.items()}, improved)
 
     def finish(self) -> None:
         """Restore the best epoch."""
         if states := self.best.states:
-            self.model.load_state_dict(states["model"])
+            self.model.load_state_dict(states)
         self.model.requires_grad_(True).eval()

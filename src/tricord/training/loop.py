@@ -152,7 +152,7 @@ class Observer:
 
 
 class Checkpoint(Protocol):
-    """Where `fit` keeps the state after each epoch."""
+    """Where `fit` offers the state after each epoch; which of them are kept is its own decision."""
 
     def save(self, state: Mapping[str, Any]) -> None: ...
 
@@ -164,8 +164,8 @@ def fit(
 ) -> list[dict[str, float]]:
     """Train a stage to its end; returns one dict of numbers per epoch.
 
-    With a checkpoint, the state is kept at each epoch's end, and a state found at the start is
-    continued from, with the same bits as if it had never stopped.
+    With a checkpoint, the state at each epoch's end is offered to it, and a state found at the
+    start is continued from, with the same bits as if it had never stopped.
     Raises TricordError where the loss is no longer finite.
     """
     observer = observer or Observer()

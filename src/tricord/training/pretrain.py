@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +52,16 @@ class PretrainStage(CmcStage):
 
     name = "pretrain"
 
-    def __init__(self, model: CMC, train: Loader, valid: Loader, config: RunConfig) -> None:
+    def __init__(
+        self,
+        model: CMC,
+        train: Loader,
+        valid: Loader,
+        config: RunConfig,
+        *,
+        best_file: Path | None = None,
+    ) -> None:
+        """best_file: where a language model's best epoch is kept; None in memory."""
         super().__init__(model, train, valid, config)
         settings = config.pretrain
         self.epochs = settings.epochs
@@ -66,7 +76,10 @@ class PretrainStage(CmcStage):
         }
         shadow = model.with_unimodal({name: ema.model for name, ema in self.ema.items()})
         self.shadow = shadow.eval()
-        self.best = {name: Best() for name in model.modalities}
+        self.best = {
+            name: Best(file=best_file if name in model.language else None)
+            for name in model.modalities
+        }
         self.kept_labels = Best()
         self._moving = settings.labels == "pseudo"
 
@@ -155,16 +168,20 @@ class PretrainStage(CmcStage):
             if best.improves(value, epoch) or self.config.pretrain.select == "last":
                 improved = True
                 best.epoch = epoch
-                best.states = {
-                    "ema": clone_state(self.ema[name].model),
-                    "online": clone_state(self.model.parts[name]),
-                    "language": clone_state(self.model.language) if name in language else {},
-                }
+                best.keep(
+                    {
+                        "ema": self.ema[name].model.state_dict(),
+                        "online": self.model.parts[name].state_dict(),
+                        "language": language.state_dict() if name in language else {},
+                    }
+                )
         if improved:
-            self.kept_labels.states = {
-                "train": self.targets.bank.state_dict(),
-                "valid": self.valid_targets.bank.state_dict(),
-            }
+            self.kept_labels.keep(
+                {
+                    "train": self.targets.bank.state_dict(),
+                    "valid": self.valid_targets.bank.state_dict(),
+                }
+            )
         metrics = {f"valid_{name}": float(value) for name, value in means.items()}
         moved = zip(self.model.modalities, self.targets.moved().tolist(), strict=True)
         metrics |= {f"moved_{name}": count for name, count in moved}

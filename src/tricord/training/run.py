@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from tricord.training.pretrain import Pretrained, PretrainStage
 from tricord.training.trained import (
     CHECKPOINT_FILE,
     STAGE1_FILE,
+    WEIGHTS_FILE,
     Trained,
     load_stage1,
     save_stage1,
@@ -34,16 +36,29 @@ from tricord.training.trained import (
     start_from,
 )
 
+CHECKPOINT_MINUTES = 10.0  # what a run that is killed may lose
+BEST_FILE = "stage1-best.safetensors"  # while stage 1 trains a language model
+
 
 class FolderCheckpoint:
-    """The state of the running stage in a run's folder; see `tricord.training.loop.fit`."""
+    """The state of the running stage in a run's folder; see `tricord.training.loop.fit`.
 
-    def __init__(self, folder: Path) -> None:
+    minutes: how long ago the start or the last state written must be for another to be written;
+    0 writes one after every epoch. Raises ConfigError for less than 0.
+    """
+
+    def __init__(self, folder: Path, minutes: float = CHECKPOINT_MINUTES) -> None:
+        if not minutes >= 0:
+            raise ConfigError(f"checkpoint_minutes: {minutes} found, 0 or more expected")
         self.path = folder / CHECKPOINT_FILE
+        self.seconds = 60 * minutes
+        self._last = time.monotonic()
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Replace the last one."""
-        save_tree(self.path, state)
+        """Replace the last one where that is due; a state can be several times the model."""
+        if time.monotonic() - self._last >= self.seconds:
+            save_tree(self.path, state)
+            self._last = time.monotonic()
 
     def load(self) -> Mapping[str, Any] | None:
         """The last one, or None."""
@@ -79,6 +94,15 @@ class Loaders:
                 full_length=self.config.model.padding == "ignored",
             )
         return self._kept[split, tokens]
+
+    def release_encoder(self) -> TextEncoder:
+        """The frozen language model, to be trained; from here on there are tokens alone."""
+        for split in ("train", "valid"):
+            self.table(split, tokens=True)
+            self._kept.pop((split, False), None)
+        encoder, self.source.encoder = self.source.encoder, None
+        assert encoder is not None
+        return encoder
 
     def of(self, batch_size: int, *, tokens: bool) -> tuple[Loader, Loader]:
         """(train, valid)."""
@@ -124,11 +148,14 @@ def train_one(
     pretrained: Trained | None = None,
     observer: Observer | None = None,
     tick: Tick | None = None,
+    checkpoint_minutes: float = CHECKPOINT_MINUTES,
 ) -> Trained:
     """Both stages with one seed, on train and valid alone.
 
-    folder: where states are kept after each epoch; a state found there is continued from.
-    pretrained: take stage 1 from this model. The global random generators are left as they were.
+    folder: where the result of stage 1, the best state of stage 2 and, every
+    ``checkpoint_minutes``, all that is needed to continue are kept; what is found there is
+    continued from. pretrained: take stage 1 from this model. The global random generators are
+    left as they were.
     """
     check_splits(data)
     fingerprint = data.fingerprint()
@@ -150,17 +177,23 @@ def train_one(
         torch.manual_seed(subseed(seed, "weights and dropout"))
         model = CMC.from_config(config, widths)
         if both:
-            _add_language(model, config)
-        checkpoint = None if folder is None else FolderCheckpoint(folder)
+            model.language[TEXT] = loaders.release_encoder()
+        checkpoint = None if folder is None else FolderCheckpoint(folder, checkpoint_minutes)
         result, history = _stage1(
             model, loaders, config, folder, checkpoint, observer, pretrained, tokens=both
         )
         if config.text.finetune and not both:  # stage 1 had frozen features
-            _add_language(model, config)
+            model.language[TEXT] = loaders.release_encoder()
         start_from(model, result)
         train, valid = loaders.of(config.finetune.batch_size, tokens=config.text.finetune)
         stage = FinetuneStage(
-            model, train, valid, config, labels=result.labels, valid_labels=result.valid_labels
+            model,
+            train,
+            valid,
+            config,
+            labels=result.labels,
+            valid_labels=result.valid_labels,
+            best_file=None if folder is None else folder / WEIGHTS_FILE,
         )
         histories = {"pretrain": history}
         histories["finetune"] = fit(stage, checkpoint=checkpoint, observer=observer)
@@ -175,19 +208,12 @@ def train_one(
             history=histories,
             fingerprint=fingerprint,
             simulated=data.simulated,
-            text=source,
+            text=None if config.text.finetune else source,
         )
     if folder is not None:
-        trained.save(folder)
+        trained.complete(folder, weights=not stage.best.on_disk)
         (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
     return trained
-
-
-def _add_language(model: CMC, config: RunConfig) -> None:
-    assert config.text.encoder is not None
-    model.language[TEXT] = TextEncoder.from_pretrained(
-        config.text.encoder, download=config.text.download
-    )
 
 
 def _stage1(
@@ -203,7 +229,10 @@ def _stage1(
 ) -> tuple[Pretrained, list[dict[str, float]]]:
     """Run stage 1, or take it from another model or from a run that was stopped in stage 2."""
     if pretrained is not None:
-        return pretrained.pretrained, list(pretrained.history["pretrain"])
+        history = list(pretrained.history["pretrain"])
+        if folder is not None:
+            save_stage1(folder / STAGE1_FILE, pretrained.pretrained, history)
+        return pretrained.pretrained, history
     if folder is not None and (folder / STAGE1_FILE).is_file():
         result, rest = load_stage1(folder / STAGE1_FILE)
         restore_generators(rest["generators"])
@@ -211,11 +240,15 @@ def _stage1(
     if config.pretrain.labels == "ground_truth":
         _need_unimodal_labels(loaders)
     train, valid = loaders.of(config.pretrain.batch_size, tokens=tokens)
-    stage = PretrainStage(model, train, valid, config)
+    best_file = None if folder is None else folder / BEST_FILE
+    stage = PretrainStage(model, train, valid, config, best_file=best_file)
     history = fit(stage, checkpoint=checkpoint, observer=observer)
+    result = stage.result()
     if folder is not None:
-        save_stage1(folder / STAGE1_FILE, stage.result(), history)
-    return stage.result(), history
+        save_stage1(folder / STAGE1_FILE, result, history)
+        for name in (CHECKPOINT_FILE, BEST_FILE):  # what led to it
+            (folder / name).unlink(missing_ok=True)
+    return result, history
 
 
 def _check_stage1(other: Trained, config: RunConfig, fingerprint: str) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from tricord.labels import LabelScheme
 from tricord.models.cmc import CMC
 from tricord.nn.losses import modality_supcon
 from tricord.plgm import PseudoLabelBank
+from tricord.training.checkpoint import load_tree, save_tree
 from tricord.training.loop import Stage
 from tricord.types import Batch, Polarity
 
@@ -37,11 +40,15 @@ def positive_from(scheme: LabelScheme) -> int:
 
 @dataclass
 class Best:
-    """The smallest value so far, its epoch and the states kept with it."""
+    """The smallest value so far, its epoch and the states kept with it.
+
+    file: where the states are kept, so that a large model is not held twice; None in memory.
+    """
 
     value: float = math.inf
     epoch: int = 0
-    states: dict[str, State] = field(default_factory=dict)
+    states: Mapping[str, Any] = field(default_factory=dict)
+    file: Path | None = None
 
     def improves(self, value: float, epoch: int) -> bool:
         """Whether this is strictly smaller; then it is noted."""
@@ -49,6 +56,19 @@ class Best:
             return False
         self.value, self.epoch = value, epoch
         return True
+
+    def keep(self, states: Mapping[str, Any]) -> None:
+        """Keep these nested tensors as they are now, whatever becomes of them later."""
+        if self.file is None:
+            self.states = copy.deepcopy(dict(states))
+        else:
+            save_tree(self.file, states)
+            self.states = load_tree(self.file)  # takes no memory until it is read
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether the file holds the states."""
+        return self.file is not None and bool(self.states)
 
     def state_dict(self) -> dict[str, Any]:
         """For checkpoints; JSON has no infinity."""
@@ -58,7 +78,9 @@ class Best:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Set what `state_dict` gave."""
         self.value = math.inf if state["value"] is None else state["value"]
-        self.epoch, self.states = state["epoch"], dict(state["states"])
+        self.epoch = state["epoch"]
+        if state["states"]:
+            self.keep(state["states"])
 
 
 class Targets:

@@ -79,7 +79,12 @@ class Trained:
     def save(self, folder: Path) -> None:
         """Weights and JSON; a frozen language model is named, not copied."""
         save_stage1(folder / STAGE1_FILE, self.pretrained, self.history["pretrain"])
-        save_tree(folder / WEIGHTS_FILE, self.model.state_dict())
+        self.complete(folder)
+
+    def complete(self, folder: Path, *, weights: bool = True) -> None:
+        """What training has not yet written; weights: False where the best state lies there."""
+        if weights:
+            save_tree(folder / WEIGHTS_FILE, self.model.state_dict())
         write_json(folder / HISTORY_FILE, self.history)
         # last: a folder with this file is complete
         write_json(folder / MODEL_FILE, self.about())
@@ -161,10 +166,14 @@ def start_from(model: CMC, pretrained: Pretrained) -> None:
 
 def _language(config: RunConfig) -> dict[str, TextEncoder]:
     """A language model to be filled from a saved state, where the configuration trains one."""
-    if not config.text.finetune:
+    text = config.text
+    if not text.finetune:
         return {}
-    assert config.text.encoder is not None
-    return {TEXT: TextEncoder.from_config(config.text.encoder, download=config.text.download)}
+    assert text.encoder is not None
+    encoder = TextEncoder.from_config(
+        text.encoder, download=text.download, precision=text.precision
+    )
+    return {TEXT: encoder}
 
 
 def save_stage1(path: Path, result: Pretrained, history: list[dict[str, float]]) -> None:

@@ -74,6 +74,7 @@ def test_fetch_is_naive_padding(seed: int, full: bool, rows: list[int]) -> None:
     lengths = random_lengths(10, seed)
     table = make_table(lengths, seed)
     batch = TensorTable(table, SCHEME, full_length=full).fetch(np.array(rows))
+    assert all((f.real is not None) is full for f in batch.frames.values())
     for k, (name, ragged) in enumerate(table.sequences.items()):
         longest = FILE_LENGTH if full else max(1, lengths[rows, k].max())
         expected = np.zeros((len(rows), longest, *ragged.values.shape[1:]), ragged.values.dtype)
@@ -82,9 +83,14 @@ def test_fetch_is_naive_padding(seed: int, full: bool, rows: list[int]) -> None:
             frames = ragged.values[ragged.offsets[row] : ragged.offsets[row + 1]]
             expected[i, : len(frames)] = frames
             mask[i, : len(frames)] = True
-        np.testing.assert_array_equal(batch.values[name], expected)
-        assert batch.values[name].numpy().dtype == ragged.values.dtype
-        np.testing.assert_array_equal(batch.masks[name], mask)
+        found = batch.frames[name]
+        padded, real = found.pad()
+        np.testing.assert_array_equal(padded, expected)
+        assert found.values.numpy().dtype == ragged.values.dtype
+        np.testing.assert_array_equal(real, np.ones_like(mask) if full else mask)
+        np.testing.assert_array_equal(
+            found.lengths if found.real is None else found.real, mask.sum(axis=1)
+        )
         np.testing.assert_array_equal(batch.present[:, k], lengths[rows, k] > 0)
     np.testing.assert_array_equal(batch.index, rows)
     np.testing.assert_array_equal(batch.scores, table.scores[rows].astype(np.float32))
@@ -95,17 +101,19 @@ def test_fetch_is_naive_padding(seed: int, full: bool, rows: list[int]) -> None:
 
 def test_tokens_stay_integers() -> None:
     batch = TensorTable(make_table(random_lengths(4)), SCHEME).fetch(torch.tensor([2, 0]))
-    assert batch.values["text"].dtype == torch.int64
-    assert batch.values["text"].ndim == 2
-    assert batch.values["audio"].dtype == torch.float32
+    assert batch.frames["text"].values.dtype == torch.int64
+    assert batch.frames["text"].values.ndim == 1
+    assert batch.frames["audio"].values.dtype == torch.float32
 
 
 @pytest.mark.parametrize("full", [True, False])
 def test_a_modality_that_no_clip_has(full: bool) -> None:
     lengths = np.array([[2, 0, 1], [1, 0, 0]])
     batch = TensorTable(make_table(lengths), SCHEME, full_length=full).fetch(np.array([0, 1]))
-    assert batch.values["audio"].shape == (2, FILE_LENGTH if full else 1, 3)
-    assert not batch.masks["audio"].any()
+    audio = batch.frames["audio"]
+    assert audio.values.shape == (2 * FILE_LENGTH if full else 0, 3)
+    assert not audio.values.any()
+    assert not (audio.lengths if audio.real is None else audio.real).any()
     assert batch.present.tolist() == [[True, False, True], [True, False, False]]
 
 
@@ -113,7 +121,7 @@ def test_other_sequences_than_the_tables_own() -> None:
     table = make_table(random_lengths(5))
     only = {"vision": table.sequences["vision"]}
     batch = TensorTable(table, SCHEME, sequences=only).fetch(np.array([1, 3]))
-    assert list(batch.values) == ["vision"]
+    assert list(batch.frames) == ["vision"]
     assert batch.present.shape == (2, 1)
     assert batch.scores.shape == (2, 4)
 
@@ -122,7 +130,7 @@ def test_without_sequences_the_rest_stays() -> None:
     whole = TensorTable(make_table(random_lengths(5)), SCHEME)
     bare = whole.without_sequences()
     batch, expected = bare.fetch(np.array([4, 1])), whole.fetch(np.array([4, 1]))
-    assert batch.values == batch.masks == {}
+    assert batch.frames == {}
     assert torch.equal(batch.labels, expected.labels)
     assert torch.equal(batch.present, expected.present)
     assert whole.sequences
@@ -164,8 +172,8 @@ def test_a_loader_in_order_keeps_the_batch_size() -> None:
 def test_batches_move_between_devices() -> None:
     batch = TensorTable(make_table(random_lengths(3)), SCHEME).fetch(np.array([0]))
     moved = batch.to("meta")
-    assert moved.index.device.type == moved.values["audio"].device.type == "meta"
+    assert moved.index.device.type == moved.frames["audio"].values.device.type == "meta"
     assert {moved.labels.device.type, moved.scores.device.type, moved.present.device.type} == {
         "meta"
     }
-    assert moved.masks["text"].device.type == "meta"
+    assert moved.frames["text"].lengths.device.type == "cpu"

@@ -18,7 +18,7 @@ from tricord.data.splits import subset_masks
 from tricord.errors import DataError, SealedSplitError
 from tricord.evaluation import table as tables
 from tricord.evaluation.table import MAJORITY, MEAN_OF_STAGE1, ORACLE, Evaluation, bayes_limits
-from tricord.inference.predictor import predict
+from tricord.inference.predictor import predict, predict_stage1
 from tricord.labels import LabelScheme, nominal, sentiment
 from tricord.training.run import train_one
 from tricord.training.trained import Trained
@@ -103,11 +103,12 @@ def test_the_numbers_are_those_of_the_predictions(
 ) -> None:
     positive = data["test"].scores[:, 0] > 0
     found = [predict(t, data, "test") for t in trained]
+    alone = [predict_stage1(t, data, "test") for t in trained]
     for name, outputs in {
         "cmc": [p.outputs for p in found],
         "cmc, mean of votes": [p.votes.mean(axis=1) for p in found],
-        MEAN_OF_STAGE1: [p.stage1.mean(axis=1) for p in found],
-        **{m: [p.stage1[:, k] for p in found] for k, m in enumerate(NAMES)},
+        MEAN_OF_STAGE1: [votes.mean(axis=1) for votes in alone],
+        **{m: [votes[:, k] for votes in alone] for k, m in enumerate(NAMES)},
     }.items():
         row = evaluation.row(name)
         right = np.stack([(o[:, 2] > o[:, 0]) == positive for o in outputs])
@@ -144,9 +145,10 @@ def test_absent_modalities_are_left_out_of_the_mean_of_votes(
     audio = Ragged.from_padded(table.sequences["audio"].padded(), lengths)
     some = replace(table, sequences={**table.sequences, "audio": audio})
     other = Dataset({**data.splits, "test": some}, data.source)
-    found = predict(trained[0], other, "test")
-    two = found.stage1[0, [0, 2]].mean(axis=0)
-    np.testing.assert_allclose(tables._mean(found.stage1, found.present)[0], two)
+    present = predict(trained[0], other, "test").present
+    alone = predict_stage1(trained[0], other, "test")
+    two = alone[0, [0, 2]].mean(axis=0)
+    np.testing.assert_allclose(tables._mean(alone, present)[0], two)
     row = tables.evaluate({"cmc": trained[:1]}, other).row(MEAN_OF_STAGE1)
     assert row.right[0, 0] == ((two[2] > two[0]) == (table.scores[0, 0] > 0))
 

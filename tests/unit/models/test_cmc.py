@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from builders import NO_DROPOUT, WIDTHS, random_clips, small_config, small_model, to_batch
+from builders import (
+    NO_DROPOUT,
+    WIDTHS,
+    features,
+    random_clips,
+    small_config,
+    small_model,
+    to_batch,
+)
 from tricord import presets
 from tricord.config import RunConfig
 from tricord.errors import ConfigError, ModelError
@@ -39,7 +47,7 @@ def test_prediction_is_the_chain_of_its_equations() -> None:
     batch = to_batch(random_clips(LENGTHS))
     p = model(batch)
     for k, name in enumerate(MODALITIES):
-        part = model.parts[name](batch.values[name], batch.masks[name])
+        part = model.parts[name](batch.frames[name])
         torch.testing.assert_close(p.h[:, k], part.h)
     fused = parameter_free_fusion(p.h, model.temperature)  # Eq. 10
     for k, name in enumerate(MODALITIES):
@@ -56,7 +64,7 @@ def test_without_fusion_the_votes_are_those_of_the_unimodal_models() -> None:
     batch = to_batch(random_clips(LENGTHS))
     p = model(batch)
     for k, name in enumerate(MODALITIES):
-        alone = model.parts[name](batch.values[name], batch.masks[name]).logits
+        alone = model.parts[name](batch.frames[name]).logits
         torch.testing.assert_close(p.votes[:, k], alone)
     assert (p.votes - small_model().eval()(batch).votes).abs().max() > 1e-4
 
@@ -106,7 +114,7 @@ def test_any_number_of_classes() -> None:
 
 def test_predict_features_is_in_evaluation_mode_without_gradients() -> None:
     model = small_model().train()
-    features = to_batch(random_clips(LENGTHS)).values
+    features = {name: torch.randn(2, 3, width).double() for name, width in WIDTHS.items()}
     p, q = model.predict_features(features), model.predict_features(features)
     assert torch.equal(p.consensus, q.consensus)
     assert not p.consensus.requires_grad
@@ -115,16 +123,16 @@ def test_predict_features_is_in_evaluation_mode_without_gradients() -> None:
 
 def test_lengths_mask_and_their_absence_means_full() -> None:
     model = small_model()
-    batch = to_batch(random_clips(LENGTHS), extra=3, filler=9.0)
-    lengths = {k: m.sum(dim=1) for k, m in batch.masks.items()}
-    p = model.predict_features(batch.values, lengths)
-    torch.testing.assert_close(p.consensus, model.eval()(batch).consensus)
+    clips = random_clips(LENGTHS)
+    values, lengths = features(clips, extra=3, filler=9.0)
+    p = model.predict_features(values, lengths)
+    torch.testing.assert_close(p.consensus, model.eval()(to_batch(clips)).consensus)
     del lengths["vision"]  # the filler becomes frames
-    q = model.predict_features(batch.values, lengths)
+    q = model.predict_features(values, lengths)
     torch.testing.assert_close(q.h[:, :2], p.h[:, :2])
     assert (q.h[:, 2] - p.h[:, 2]).abs().max() > 1e-3
     as_lists = {k: v.tolist() for k, v in lengths.items()}
-    assert torch.equal(model.predict_features(batch.values, as_lists).h, q.h)
+    assert torch.equal(model.predict_features(values, as_lists).h, q.h)
 
 
 def test_features_of_another_width_are_refused_by_name() -> None:

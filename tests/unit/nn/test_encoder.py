@@ -6,16 +6,20 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from builders import repeatable
 from tricord.nn.encoder import (
     EncoderLayer,
-    MaskedBatchNorm,
+    FrameNorm,
     SelfAttention,
     UnimodalEncoder,
     masked_mean,
     sinusoidal_positions,
 )
+from tricord.types import Frames
 
 MASK = torch.tensor([[True, True, True, False], [True, False, False, False]])
 
@@ -48,8 +52,9 @@ def test_masked_mean_by_hand() -> None:
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_masked_batch_norm_is_torchs_over_the_real_frames(training: bool) -> None:
-    ours, theirs = MaskedBatchNorm(3).double(), nn.BatchNorm1d(3).double()
+@pytest.mark.parametrize("clips", [None, 2])
+def test_frame_norm_is_torchs_over_all_frames(training: bool, clips: int | None) -> None:
+    ours, theirs = FrameNorm(3).double(), nn.BatchNorm1d(3).double()
     with torch.no_grad():
         for name, value in ours.state_dict().items():
             if value.is_floating_point():
@@ -57,30 +62,27 @@ def test_masked_batch_norm_is_torchs_over_the_real_frames(training: bool) -> Non
     theirs.load_state_dict(ours.state_dict())
     ours.train(training)
     theirs.train(training)
-    x = frames(2, 4, 3)
-    x[~MASK] = 1e6  # what padding holds must not matter
-
-    found = ours(x, MASK)
-
-    real = torch.cat([x[0, :3], x[1, :1]])
-    torch.testing.assert_close(found[MASK], theirs(real))
-    assert not found[~MASK].any()
+    x = frames(6, 3)
+    torch.testing.assert_close(ours(x, clips), theirs(x))
     for name, value in theirs.state_dict().items():
         torch.testing.assert_close(ours.state_dict()[name], value)
     assert bool(ours.num_batches_tracked == 1) is training  # type: ignore[comparison-overlap]
 
 
-def test_batch_norm_without_a_mask_counts_every_frame() -> None:
-    ours, theirs = MaskedBatchNorm(3), nn.BatchNorm1d(3)
+def test_with_equal_lengths_the_sums_run_as_over_padded_clips() -> None:
+    """To the last bit, which repeating a recorded run needs."""
+    ours, theirs = FrameNorm(3), nn.BatchNorm1d(3)
     x = frames(2, 4, 3).float()
     expected = theirs(x.transpose(1, 2)).transpose(1, 2)
-    assert torch.equal(ours(x), expected)
+    assert torch.equal(ours(x.flatten(0, 1), 2), expected.flatten(0, 1))
     assert torch.equal(ours.running_var, theirs.running_var)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("masked", [True, False])
-def test_a_single_frame_in_training_uses_running_statistics_and_keeps_them(masked: bool) -> None:
-    norm = MaskedBatchNorm(2)
+@pytest.mark.parametrize("clips", [None, 1])
+def test_a_single_frame_in_training_uses_running_statistics_and_keeps_them(
+    clips: int | None,
+) -> None:
+    norm = FrameNorm(2)
     norm.load_state_dict(
         {
             "weight": torch.tensor([2.0, 3]),
@@ -92,21 +94,18 @@ def test_a_single_frame_in_training_uses_running_statistics_and_keeps_them(maske
     )
     before = {k: v.clone() for k, v in norm.state_dict().items()}
     norm.train()
-    x = torch.tensor([[[5.0, 8.0]]])
-    mask = torch.ones(1, 1, dtype=torch.bool) if masked else None
-    found = norm(x, mask)
-    torch.testing.assert_close(found, torch.tensor([[[4.0, 7.0]]]), rtol=1e-5, atol=1e-5)
+    found = norm(torch.tensor([[5.0, 8.0]]), clips)
+    torch.testing.assert_close(found, torch.tensor([[4.0, 7.0]]), rtol=1e-5, atol=1e-5)
     assert all(torch.equal(before[k], v) for k, v in norm.state_dict().items())
     found.sum().backward()
     assert norm.weight.grad is not None
 
 
-def test_batch_norm_of_a_batch_without_any_real_frame() -> None:
-    norm = MaskedBatchNorm(2)
+def test_frame_norm_of_a_batch_without_any_frame() -> None:
+    norm = FrameNorm(2)
     for training in (True, False):
         norm.train(training)
-        found = norm(torch.ones(2, 3, 2), torch.zeros(2, 3, dtype=torch.bool))
-        assert not found.any()
+        assert norm(torch.ones(0, 2)).shape == (0, 2)
     assert not norm.running_mean.any()  # type: ignore[union-attr]
 
 
@@ -135,7 +134,7 @@ def test_layer_is_torchs_pre_norm_layer(masked: bool) -> None:
     ours.load_state_dict(state)
     x = frames(2, 4, 8)
     if masked:
-        found = ours(x, MASK[:, None, None, :])[MASK]
+        found = ours(x, MASK)[MASK]
         expected = theirs(x, src_key_padding_mask=~MASK)[MASK]
     else:
         found, expected = ours(x, None), theirs(x)
@@ -161,22 +160,60 @@ def test_positions_by_hand() -> None:
 
 
 def test_only_positions_make_the_order_of_frames_matter() -> None:
-    x = frames(2, 6, 3)
-    shuffled = x[:, torch.tensor([3, 1, 5, 0, 2, 4])]
+    x = frames(6, 3)
+    shuffled = x[torch.tensor([3, 1, 5, 0, 2, 4])]
+    lengths = torch.tensor([6])
     plain, placed = encoder(), encoder(positions=True)
-    torch.testing.assert_close(plain(x), plain(shuffled))
-    assert (placed(x) - placed(shuffled)).abs().max() > 1e-3
+    torch.testing.assert_close(plain(Frames(x, lengths)), plain(Frames(shuffled, lengths)))
+    difference = placed(Frames(x, lengths)) - placed(Frames(shuffled, lengths))
+    assert difference.abs().max() > 1e-3
 
 
-def test_encoder_is_the_chain_of_its_equations() -> None:
-    model = encoder(input_norm=True)
-    x = frames(2, 4, 3)
-    assert model.norm is not None
-    hidden = model.proj(model.norm(x, MASK).transpose(1, 2)).transpose(1, 2)  # Eq. 1-2
-    for layer in model.layers:
-        hidden = layer(hidden, MASK[:, None, None, :])
-    mean = torch.stack([hidden[0, :3].mean(dim=0), hidden[1, 0]])  # Eq. 3
-    torch.testing.assert_close(model(x, MASK), mean / mean.norm(dim=1, keepdim=True))  # Eq. 4
+class Plain(nn.Module):
+    """Eq. 1-4 on padded clips with torch's own modules; no frame of padding counts."""
+
+    def __init__(self, ours: UnimodalEncoder) -> None:
+        super().__init__()
+        d, width, _ = ours.proj.weight.shape
+        self.norm = nn.BatchNorm1d(width)
+        self.proj = nn.Conv1d(width, d, 1, bias=False)
+        self.layers = nn.ModuleList(
+            nn.TransformerEncoderLayer(d, 2, 12, dropout=0.0, batch_first=True, norm_first=True)
+            for _ in ours.layers
+        )
+        self.double().load_state_dict(ours.state_dict())
+
+    def forward(self, x: Frames) -> Tensor:
+        padded, mask = x.pad()
+        padded = padded.masked_scatter(mask[..., None], self.norm(padded[mask]))  # Eq. 2
+        hidden = self.proj(padded.transpose(1, 2)).transpose(1, 2)  # Eq. 1
+        for layer in self.layers:
+            hidden = layer(hidden, src_key_padding_mask=~mask)
+        kept = hidden.masked_fill(~mask[..., None], 0.0).sum(dim=1)
+        return nn.functional.normalize(kept / mask.sum(dim=1, keepdim=True), dim=1)  # Eq. 3-4
+
+
+@pytest.mark.parametrize("training", [True, False])
+@repeatable
+@given(st.lists(st.integers(2, 70), min_size=1, max_size=6), st.sampled_from([1, 40, 4096]))
+def test_encoder_is_the_padded_one(training: bool, sizes: list[int], chunk: int) -> None:
+    """Whatever is computed together: outputs, gradients and running statistics are the same."""
+    model = encoder(input_norm=True).train(training)
+    plain = Plain(model).train(training)
+    x = Frames(frames(sum(sizes), 3), torch.tensor(sizes))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tricord.nn.chunks.CHUNK_FRAMES", chunk)
+        h = model(x)
+    expected = plain(x)
+    torch.testing.assert_close(h, expected)
+    direction = frames(*h.shape, seed=2)
+    (h * direction).sum().backward()
+    (expected * direction).sum().backward()
+    others = dict(plain.named_parameters())
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.grad, others[name].grad)
+    for name, buffer in model.named_buffers():
+        torch.testing.assert_close(buffer, plain.get_buffer(name))
 
 
 def test_text_has_no_input_norm_and_the_projection_no_bias() -> None:
@@ -186,21 +223,26 @@ def test_text_has_no_input_norm_and_the_projection_no_bias() -> None:
 
 
 def test_a_clip_without_frames_is_zero_and_touches_no_other() -> None:
+    x = frames(6, 3)
     model = encoder(input_norm=True).train()
-    x = frames(3, 4, 3)
-    mask = torch.tensor([[True] * 4, [False] * 4, [True, True, False, False]])
-    h = model(x, mask)
+    h = model(Frames(x, torch.tensor([4, 0, 2])))
     assert not h[1].any()
-    torch.testing.assert_close(h[[0, 2]].norm(dim=1), torch.ones(2, dtype=torch.float64))
-    others = torch.tensor([0, 2])
-    again = encoder(input_norm=True).train()(x[others], mask[others])
-    torch.testing.assert_close(h[others], again)
+    again = encoder(input_norm=True).train()(Frames(x, torch.tensor([4, 2])))
+    torch.testing.assert_close(h[[0, 2]], again)
     h.square().sum().backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
 
 
+def test_a_batch_without_any_frame_is_zero() -> None:
+    model = encoder(input_norm=True).train()
+    h = model(Frames(frames(0, 3), torch.tensor([0, 0])))
+    assert h.shape == (2, 8)
+    assert not h.any()
+
+
 def test_without_layers_the_encoder_is_the_mean_of_projections() -> None:
     model = encoder(layers=0)
-    x = frames(1, 4, 3)
-    expected = model.proj.weight[:, :, 0] @ x[0].mean(dim=0)
-    torch.testing.assert_close(model(x)[0], expected / expected.norm())
+    x = frames(4, 3)
+    expected = model.proj.weight[:, :, 0] @ x.mean(dim=0)
+    found = model(Frames(x, torch.tensor([4])))
+    torch.testing.assert_close(found[0], expected / expected.norm())

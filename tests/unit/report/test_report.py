@@ -410,7 +410,6 @@ def predictions(votes: Any, weights: Any = None, present: Any = None) -> Predict
         votes=votes,
         weights=np.full((n, k), 1 / k) if weights is None else np.asarray(weights, float),
         present=np.ones((n, k), bool) if present is None else np.asarray(present),
-        stage1=votes,
     )
 
 

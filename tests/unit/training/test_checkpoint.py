@@ -120,6 +120,30 @@ def test_views_and_shared_tensors_are_saved(tmp_path: Path) -> None:
     assert not back["g"].requires_grad
 
 
+def test_a_tensor_is_written_from_where_it_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A language model with its optimiser must not be copied to be saved."""
+
+    def copied(*_: Any) -> Tensor:
+        raise AssertionError("copied")
+
+    tree = {"a": torch.arange(6.0), "b": torch.nn.Parameter(torch.ones(2, 2)), "c": torch.ones(3)}
+    with monkeypatch.context() as patch:
+        patch.setattr(Tensor, "clone", copied)
+        save_tree(tmp_path / "s", tree)
+    assert same({k: v.detach() for k, v in tree.items()}, load_tree(tmp_path / "s"))
+
+
+def test_a_loaded_tree_may_be_changed_and_the_file_replaced(tmp_path: Path) -> None:
+    save_tree(tmp_path / "s", {"a": torch.ones(3)})
+    first = load_tree(tmp_path / "s")
+    first["a"] += 1
+    assert torch.equal(load_tree(tmp_path / "s")["a"], torch.ones(3))
+    save_tree(tmp_path / "s", {"a": torch.zeros(3)})
+    assert torch.equal(first["a"], torch.full((3,), 2.0))
+
+
 def test_what_cannot_be_saved_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     path = tmp_path / "s"
     save_tree(path, {"a": 1})

@@ -32,7 +32,7 @@ def tensor_table(rows: int, name: str = "train") -> TensorTable:
 
 
 def inputs(batch: Batch) -> Tensor:
-    return batch.values["x"][:, 0]
+    return batch.frames["x"].values  # one frame a clip
 
 
 class RowTable:
@@ -191,7 +191,7 @@ def test_resumed_training_gives_the_same_bits(
     whole = toy()
     history = fit(whole)
 
-    checkpoint = FolderCheckpoint(tmp_path)
+    checkpoint = FolderCheckpoint(tmp_path, minutes=0)
     with pytest.raises(KeyboardInterrupt):
         fit(toy(), checkpoint=checkpoint, observer=StopAt(epoch, within=within))
     saved = checkpoint.load()
@@ -326,7 +326,7 @@ def test_patience_counts_epochs_in_a_row(improves: str, patience: int | None, ep
 
 
 def test_patience_goes_on_after_a_stop(tmp_path: Path) -> None:
-    checkpoint = FolderCheckpoint(tmp_path)
+    checkpoint = FolderCheckpoint(tmp_path, minutes=0)
     first, second = Scripted("+----+++++"), Scripted("+----+++++")
     first.patience = second.patience = 3
     with pytest.raises(KeyboardInterrupt):
@@ -341,7 +341,7 @@ def test_patience_goes_on_after_a_stop(tmp_path: Path) -> None:
 
 
 def test_another_stages_checkpoint_is_left_alone(tmp_path: Path) -> None:
-    checkpoint = FolderCheckpoint(tmp_path)
+    checkpoint = FolderCheckpoint(tmp_path, minutes=0)
     first, other = Scripted(), Scripted()
     first.epochs, other.epochs, other.name = 3, 2, "next"
     fit(first, checkpoint=checkpoint)
@@ -358,7 +358,7 @@ def test_logged_losses_are_means_over_clips() -> None:
 
 @pytest.mark.parametrize("loss", [np.nan, np.inf, -np.inf])
 def test_a_loss_that_is_not_finite_stops_and_says_where(loss: float, tmp_path: Path) -> None:
-    checkpoint = FolderCheckpoint(tmp_path)
+    checkpoint = FolderCheckpoint(tmp_path, minutes=0)
     with pytest.raises(TricordError, match=r"stage 'toy', epoch 3: the loss is not finite"):
         fit(Scripted(losses={3: loss}), checkpoint=checkpoint)
     saved = checkpoint.load()
@@ -410,7 +410,7 @@ def test_an_observer_is_told_all_in_order() -> None:
 
 def test_the_state_is_kept_before_observers_are_told(tmp_path: Path) -> None:
     """So that Ctrl-C while a line is printed loses nothing."""
-    checkpoint = FolderCheckpoint(tmp_path)
+    checkpoint = FolderCheckpoint(tmp_path, minutes=0)
     with pytest.raises(KeyboardInterrupt):
         fit(Scripted(), checkpoint=checkpoint, observer=StopAt(2, within=False))
     saved = checkpoint.load()

@@ -84,3 +84,25 @@ def test_a_language_model_has_its_own_rate_and_decay(make: Any) -> None:
         "LayerNorm.weight": (3e-5, 0),
         "LayerNorm.bias": (3e-5, 0),
     }
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_updates_are_those_of_adam_by_hand(dtype: torch.dtype) -> None:
+    """With weight decay as part of the gradient, for rows too that no token touched."""
+    model, config = build({"text.lr": 0.01, "text.weight_decay": 0.1}, language=True)
+    model = model.to(dtype)
+    optimizer = finetune_optimizer(model, config)
+    language = model.language["text"].model
+    assert isinstance(language, Language)
+    weight = language.dense.weight
+    p, m, v = (x.detach().clone() for x in (weight, torch.zeros_like(weight), weight * 0))
+    gradient = torch.zeros_like(p)
+    for t in range(1, 6):
+        gradient[0] = torch.tensor([1.0, -2.0, 0.5, 0.0], dtype=dtype) * t
+        weight.grad = gradient.clone()
+        optimizer.step()
+        g = gradient + 0.1 * p
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        p = p - 0.01 * (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)
+    torch.testing.assert_close(weight.detach(), p)
+    assert bool((weight.detach()[1:] != 0).all())

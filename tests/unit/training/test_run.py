@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 import torch
 
+import tiny_bert
 import tiny_data
 from tiny_data import assert_same_training
 from tricord.config import RunConfig
 from tricord.data.schema import Dataset, FeatureTable
 from tricord.errors import ConfigError, DataError, ModelError, SealedSplitError, TricordError
+from tricord.features.language import TextEncoder
 from tricord.inference.predictor import predict
 from tricord.training import run as runs
 from tricord.training.checkpoint import load_tree
@@ -55,6 +57,7 @@ def train(
     **options: Any,
 ) -> Trained:
     config = config or tiny_data.config({**SETTINGS, **(settings or {})})
+    options = {"checkpoint_minutes": 0, **options}
     return train_one(data or tiny_data.dataset(), config, name="cmc", seed=seed, **options)
 
 
@@ -243,17 +246,83 @@ STOPS: dict[str, Callable[[], Observer]] = {
 }
 
 
+@pytest.mark.parametrize("minutes", [0, 10])
 @pytest.mark.parametrize("stop", STOPS)
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
-    stop: str, whole: Trained, tmp_path: Path
+    stop: str, minutes: float, whole: Trained, tmp_path: Path
 ) -> None:
+    """From the last epoch, or from the start of the stage where no checkpoint was due."""
     with pytest.raises(KeyboardInterrupt):
-        train(folder=tmp_path, observer=STOPS[stop]())
+        train(folder=tmp_path, observer=STOPS[stop](), checkpoint_minutes=minutes)
     assert not (tmp_path / MODEL_FILE).exists()
-    trained = train(folder=tmp_path)
+    watch = Watch(tmp_path)
+    trained = train(folder=tmp_path, observer=watch, checkpoint_minutes=minutes)
     assert_same_training(trained, whole)
     assert_same_training(load_trained(tmp_path), whole)
-    assert not (tmp_path / CHECKPOINT_FILE).exists()
+    assert set(watch.files_at_end()) == COMPLETE
+    if minutes:
+        stage = "finetune" if "stage 2" in stop else "pretrain"
+        assert watch.started[0] == (stage, 0)
+
+
+COMPLETE = {MODEL_FILE, HISTORY_FILE, WEIGHTS_FILE, STAGE1_FILE}
+
+
+class Watch(Observer):
+    """Where each stage starts, and the folder's files (name -> inode) after each epoch."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.started: list[tuple[str, int]] = []
+        self.files: dict[str, list[dict[str, int]]] = {"pretrain": [], "finetune": []}
+
+    def stage_started(self, stage: Stage, progress: Progress) -> None:
+        self.started.append((stage.name, progress.epoch))
+
+    def epoch_done(self, stage: Stage, progress: Progress) -> None:
+        self.files[stage.name].append(self.files_at_end())
+
+    def files_at_end(self) -> dict[str, int]:
+        return {path.name: path.stat().st_ino for path in self.folder.glob("*")}
+
+
+def test_a_short_run_writes_nothing_but_what_it_results_in(tmp_path: Path) -> None:
+    """The best state goes where the finished model is read from, and is not written again."""
+    watch = Watch(tmp_path)
+    trained = train(folder=tmp_path, observer=watch, checkpoint_minutes=10)
+    assert watch.files["pretrain"] == [{}] * 4
+    after_epoch, end = watch.files["finetune"], watch.files_at_end()
+    assert [set(files) for files in after_epoch] == [{STAGE1_FILE, WEIGHTS_FILE}] * len(after_epoch)
+    best = int(trained.selected()["epoch"]) - 1
+    assert all(files.items() <= end.items() for files in after_epoch[best:])
+    assert set(end) == COMPLETE
+
+
+@pytest.mark.parametrize("settings", [{"finetune.select": "last"}, {"finetune.epochs": 0}])
+def test_a_model_that_no_epoch_was_best_of_is_written_at_the_end(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    trained = train(settings=settings, folder=tmp_path)
+    assert_same_training(load_trained(tmp_path), trained)
+
+
+def test_a_state_is_written_when_it_is_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(runs.time, "monotonic", lambda: clock[-1])
+    checkpoint = runs.FolderCheckpoint(tmp_path, minutes=2)
+    kept = []
+    for epoch, now in enumerate([1000.0, 1119.0, 1120.0, 1125.0, 1239.0, 1241.0, 1241.0], 1):
+        clock.append(now)
+        checkpoint.save({"epoch": epoch})
+        kept.append((checkpoint.load() or {"epoch": 0})["epoch"])
+    assert kept == [0, 0, 3, 3, 3, 6, 6]
+
+
+@pytest.mark.parametrize("minutes", [-1, float("nan")])
+def test_a_time_that_makes_no_sense_is_refused(minutes: float, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"checkpoint_minutes: .* found, 0 or more expected"):
+        train(folder=tmp_path, checkpoint_minutes=minutes)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_may_be_stopped_again_and_again(whole: Trained, tmp_path: Path) -> None:
@@ -341,6 +410,80 @@ def test_stage_1_of_another_network_or_loss_is_refused(
 def test_stage_1_of_other_data_is_refused(whole: Trained) -> None:
     with pytest.raises(ConfigError, match="from a model trained on the same data"):
         train(tiny_data.dataset(seed=7), pretrained=whole)
+
+
+# ------------------------------------------------------------------------------- a language model
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tiny_bert.make_folder(tmp_path_factory.mktemp("models") / "bert"))
+
+
+@pytest.fixture
+def tuned(
+    bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[Trained, list[TextEncoder]]]:
+    """Trains with the language model finetuned; gives the encoders that were loaded too."""
+    monkeypatch.setenv("TRICORD_CACHE", str(tmp_path / "cache"))
+    loaded: list[TextEncoder] = []
+    load = TextEncoder.from_pretrained
+
+    def counting(*args: Any, **options: Any) -> TextEncoder:
+        loaded.append(load(*args, **options))
+        return loaded[-1]
+
+    monkeypatch.setattr(TextEncoder, "from_pretrained", counting)
+
+    def run(labels: str, **options: Any) -> tuple[Trained, list[TextEncoder]]:
+        settings = {
+            **{"text.encoder": bert, "text.finetune": True, "text.lr": 1e-2},
+            **{"pretrain.labels": labels, "pretrain.epochs": 2, "finetune.epochs": 2},
+        }
+        return train(spoken(), settings, **options), loaded
+
+    return run
+
+
+def spoken() -> Dataset:
+    """With tokens of the tiny vocabulary."""
+
+    def speak(table: FeatureTable) -> FeatureTable:
+        text = table.sequences["text"]
+        tokens = np.random.default_rng(len(table)).integers(5, 25, len(text.values))
+        return replace(table, tokens=replace(text, values=tokens))
+
+    data = tiny_data.dataset()
+    return replace(data, splits={name: speak(t) for name, t in data.splits.items()})
+
+
+@pytest.mark.parametrize("labels", ["pseudo", "ground_truth"])
+def test_the_frozen_language_model_becomes_the_one_that_trains(labels: str, tuned: Any) -> None:
+    """Not a second one beside it; who asks for the frozen one afterwards gets it as it was."""
+    trained, loaded = tuned(labels)
+    assert len(loaded) == 1
+    assert trained.model.language["text"] is loaded[0]
+    frozen = trained.text_source().encoder
+    assert frozen is not None
+    changed = tiny_data.differs(frozen.state_dict(), loaded[0].state_dict())
+    assert any("attention" in name for name in changed)
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+@pytest.mark.parametrize("labels", ["pseudo", "ground_truth"])
+def test_a_finetuned_run_goes_on_to_the_same_bits(
+    labels: str, stage: str, tuned: Any, tmp_path: Path
+) -> None:
+    whole, _ = tuned(labels)
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        tuned(labels, folder=out, observer=Stop(stage, 1, at_end=True))
+    assert (out / CHECKPOINT_FILE).is_file()
+    watch = Watch(out)
+    assert_same_training(tuned(labels, folder=out, observer=watch)[0], whole)
+    assert watch.started[0] == (stage, 1)
+    assert_same_training(load_trained(out), whole)
+    assert set(watch.files_at_end()) == COMPLETE
 
 
 # ------------------------------------------------------------------------------------ the folder

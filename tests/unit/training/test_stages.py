@@ -126,14 +126,52 @@ def test_best_keeps_the_first_of_equals_and_nothing_that_is_nan() -> None:
     assert (best.value, best.epoch) == (2.0, 4)
 
 
+@pytest.mark.parametrize("on_disk", [False, True])
 @pytest.mark.parametrize("value", [math.inf, 0.25])
-def test_best_survives_a_file(value: float, tmp_path: Any) -> None:
-    best = Best(value, 3, {"ema": {"w": torch.arange(3.0)}})
-    save_tree(tmp_path / "best", best.state_dict())
-    other = Best()
-    other.load_state_dict(load_tree(tmp_path / "best"))
-    assert (other.value, other.epoch) == (value, 3)
-    tiny_data.assert_same_state(other.states, best.states)
+def test_best_survives_a_checkpoint(value: float, on_disk: bool, tmp_path: Path) -> None:
+    def file(name: str) -> Path | None:
+        return tmp_path / name if on_disk else None
+
+    best = Best(value, 3, file=file("before"))
+    best.keep({"ema": {"w": torch.arange(3.0)}})
+    save_tree(tmp_path / "checkpoint", best.state_dict())
+    best.keep({"ema": {"w": torch.zeros(3)}})  # training went on, and was stopped
+    other = Best(file=file("after"))
+    other.load_state_dict(load_tree(tmp_path / "checkpoint"))
+    assert (other.value, other.epoch, other.on_disk) == (value, 3, on_disk)
+    tiny_data.assert_same_state(other.states, {"ema": {"w": torch.arange(3.0)}})
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_what_was_kept_does_not_change_with_the_model(on_disk: bool, tmp_path: Path) -> None:
+    best = Best(file=tmp_path / "best" if on_disk else None)
+    assert not best.on_disk
+    model = torch.nn.Linear(2, 2).requires_grad_(False)
+    kept = []
+    for value in (1.0, 2.0):
+        model.weight.fill_(value)
+        best.keep(model.state_dict())
+        kept.append(best.states)
+        model.weight.zero_()
+    assert [float(states["weight"].mean()) for states in kept] == [1.0, 2.0]
+    model.load_state_dict(best.states)
+    assert float(model.weight.mean()) == 2.0
+    assert best.on_disk == on_disk
+    assert [path.name for path in tmp_path.iterdir()] == ["best"] * on_disk
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux")
+def test_a_best_state_in_a_file_is_not_held_in_memory(tmp_path: Path) -> None:
+    """It is mapped: pages of the file, which nothing has read yet."""
+    best = Best(file=tmp_path / "best")
+    best.keep({"w": torch.ones(1 << 20)})
+    address = best.states["w"].data_ptr()
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        first, last = (int(x, 16) for x in line.split()[0].split("-"))
+        if first <= address < last:
+            assert line.endswith(str(best.file))
+            return
+    raise AssertionError("address not found")
 
 
 def test_evaluation_mode_puts_back_what_was() -> None:
@@ -270,7 +308,7 @@ class StopAfter(Keep):
 
 def test_what_was_best_before_a_stop_is_best_after_it(tmp_path: Path) -> None:
     """No modality improves once training goes on."""
-    checkpoint = FolderCheckpoint(tmp_path)
+    checkpoint = FolderCheckpoint(tmp_path, minutes=0)
     keep = StopAfter(5)
     with pytest.raises(KeyboardInterrupt):
         fit(scripted(SCRIPT), checkpoint=checkpoint, observer=keep)
@@ -284,7 +322,7 @@ def test_what_was_best_before_a_stop_is_best_after_it(tmp_path: Path) -> None:
 
 
 def test_stage_2_goes_back_to_what_was_best_before_a_stop(tmp_path: Path) -> None:
-    checkpoint, keep = FolderCheckpoint(tmp_path), StopAfter(3)
+    checkpoint, keep = FolderCheckpoint(tmp_path, minutes=0), StopAfter(3)
     settings = {"finetune.epochs": 4}
     with pytest.raises(KeyboardInterrupt):
         fit(finetune(settings, ScriptedFinetune), checkpoint=checkpoint, observer=keep)
@@ -339,7 +377,7 @@ def test_the_criterion_is_the_ema_models_error_on_the_multimodal_label() -> None
     with torch.no_grad():
         for k, name in enumerate(NAMES):
             ema = stage.ema[name].model.eval()
-            logits = ema(batch.values[name], batch.masks[name]).logits
+            logits = ema(batch.frames[name]).logits
             expected = torch.nn.functional.cross_entropy(logits, batch.label)
             assert history[-1][f"valid_{name}"] == pytest.approx(float(expected), rel=1e-5), k
 
@@ -411,7 +449,7 @@ def test_stage_2_restores_what_was_selected(
 
 def test_stage_2_goes_back_where_training_gets_worse() -> None:
     """No script: a rate of 0.3 wrecks the model sooner or later."""
-    stage, keep = finetune({"finetune.lr": 0.3, "finetune.epochs": 8}), Keep()
+    stage, keep = finetune({"finetune.lr": 0.3, "finetune.epochs": 16}), Keep()
     history = fit(stage, observer=keep)
     values = [row["valid_consensus"] for row in history]
     best = int(np.argmin(values))
@@ -479,7 +517,7 @@ def test_kept_hidden_states_are_the_encoders_without_dropout() -> None:
     stage = finetune({**ROUTER_ONLY, "model.dropout": 0.5, "model.output_dropout": 0.5})
     table = tensors(tiny_data.table("train", 20), stage.config)
     first = next(iter(stage.batches(2)))
-    assert first.values == {}
+    assert first.frames == {}
     with torch.no_grad():
         stage.model.eval()
         expected = stage.model(table.fetch(first.index)).consensus

@@ -270,7 +270,9 @@ def test_training_tensors_share_the_mapped_memory(store: Path) -> None:
         assert tensors.sequences[name].values.data_ptr() == sequence.values.ctypes.data
         assert not sequence.values.flags.writeable
     batch = tensors.fetch(np.array([2, 0]))
-    np.testing.assert_array_equal(batch.values["audio"][0], train.sequences["audio"].values[5:])
+    np.testing.assert_array_equal(
+        batch.frames["audio"].pad()[0][0], train.sequences["audio"].values[5:]
+    )
 
 
 def test_halves_become_floats_by_batch(path: Path) -> None:
@@ -279,14 +281,14 @@ def test_halves_become_floats_by_batch(path: Path) -> None:
     tensors = TensorTable(train, presets.tiny().labels)
     assert tensors.sequences["audio"].values.dtype == torch.float16
     batch = tensors.fetch(np.array([0, 1, 2]))
-    assert {v.dtype for v in batch.values.values()} == {torch.float32}
+    assert {f.values.dtype for f in batch.frames.values()} == {torch.float32}
     np.testing.assert_array_equal(
-        batch.values["audio"][0, :5], train.sequences["audio"].values[:5].astype(np.float32)
+        batch.frames["audio"].values[:5], train.sequences["audio"].values[:5].astype(np.float32)
     )
     write_store(one_table(sequences={"audio": ragged([0] * 3, 2)}, scores=np.zeros((3, 2))),
                 path, overwrite=True, dtypes={"audio": "float16"})  # fmt: skip
     empty = TensorTable(read_store(path)["all"], presets.tiny().labels).fetch(np.array([0]))
-    assert empty.values["audio"].dtype == torch.float32
+    assert empty.frames["audio"].values.dtype == torch.float32
 
 
 # ---------------------------------------------------------------------- refused when writing

@@ -1,0 +1,1 @@
+"""Speed: what training, prediction and loading cost here, against what this machine can do."""

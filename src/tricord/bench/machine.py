@@ -1,0 +1,60 @@
+"""The machine: what it is, and how fast it multiplies matrices."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tricord.bench.timing import median_seconds
+
+SIDE = 2048  # of the matrices: large enough that only the arithmetic counts
+QUICK_SIDE = 1024
+_MIB = 2**20
+
+
+def describe() -> dict[str, Any]:
+    """Processor, cores, threads, memory, and what torch makes of them."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "memory_mib": _memory_mib(),
+        "system": platform.system(),
+        "mkldnn": torch._C._has_mkldnn,
+        "bf16": has_bf16(),
+    }
+
+
+def has_bf16() -> bool:
+    """Whether the processor multiplies bfloat16 in hardware."""
+    return bool(torch._C._has_mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def ceilings(*, quick: bool = False) -> dict[str, float | None]:
+    """GFLOP/s of a square matrix product in float32 and bfloat16; None without the latter."""
+    side = QUICK_SIDE if quick else SIDE
+    return {
+        "gemm_gflops": _gemm(side, torch.float32),
+        "gemm_bf16_gflops": _gemm(side, torch.bfloat16) if has_bf16() else None,
+    }
+
+
+def _gemm(side: int, dtype: torch.dtype) -> float:
+    a, b = (torch.randn(side, side).to(dtype) for _ in range(2))
+    return 2e-9 * side**3 / median_seconds(lambda: a @ b, runs=7, warm_up=2)
+
+
+def _processor() -> str:
+    """The model's name, or the kind of processor where that is all there is to know."""
+    about = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*:\s*(.+)", about.read_text()) if about.is_file() else None
+    return found[1] if found else platform.processor() or platform.machine()
+
+
+def _memory_mib() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // _MIB
