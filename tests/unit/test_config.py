@@ -38,7 +38,7 @@ OPTIONS: list[tuple[str, str, Any, Any]] = [
     ("18", "model.d", 32, 32),
     ("18", "model.feedforward", 128, 128),
     ("18", "model.dropout", 0.1, 0.1),
-    ("18", "model.attention_dropout", 0.1, 0.1),
+    ("18", "model.attention_dropout", 0.0, 0.1),
 ]
 
 

@@ -75,6 +75,15 @@ class TextEncoder(nn.Module):
     def _first_position(self) -> int | None:
         return first_position(self.model)
 
+    def recompute_activations(self) -> None:
+        """Compute each layer again in the backward pass, where the model's kind can."""
+        model: Any = self.model
+        if not model.supports_gradient_checkpointing:
+            return
+        older = "gradient_checkpointing_enable"  # its name before transformers 5
+        enable = getattr(model, "activation_checkpointing_enable", None) or getattr(model, older)
+        enable({"use_reentrant": False})
+
     def forward(self, tokens: Frames) -> Frames:
         """(F,) integers -> (F, width) last hidden states, without work on padding.
 

@@ -102,6 +102,13 @@ class CMC(nn.Module):
         other.language = self.language
         return other
 
+    def recompute_activations(self) -> None:
+        """From here on, backward passes compute them again: less memory, more time."""
+        for part in self.parts.values():
+            part.encoder.recompute = True
+        for encoder in self.language.values():
+            cast(TextEncoder, encoder).recompute_activations()
+
     @property
     def parts(self) -> dict[str, Unimodal]:
         """The unimodal models by name, in the order of votes and weights."""

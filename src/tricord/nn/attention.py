@@ -45,8 +45,15 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: flo
     return mixed.view_as(q)
 
 
+def _product(a: Tensor, b: Tensor, scale: float, plus: Tensor | None = None) -> Tensor:
+    """scale * a b + plus in one pass."""
+    if plus is None:
+        return a.new_empty(1, 1, 1).baddbmm(a, b, beta=0.0, alpha=scale)
+    return plus.baddbmm(a, b, alpha=scale)
+
+
 def _largest(q: Tensor, k: Tensor) -> float:
-    """A bound on all scores by the lengths of queries and keys; looking at them all costs more."""
+    """A bound on all products by the lengths of queries and keys; to see them all costs more."""
     return float(q.square().sum(dim=1).amax().sqrt() * k.square().sum(dim=1).amax().sqrt())
 
 
@@ -57,10 +64,9 @@ class _Attention(torch.autograd.Function):
     def forward(
         ctx: Any, q: Tensor, k: Tensor, v: Tensor, hidden: Tensor | None, dropout: float
     ) -> Tensor:
-        scaled = q * (_LOG2_E / math.sqrt(q.shape[1]))
-        keys = k.transpose(1, 2)
-        weights = torch.bmm(keys, scaled) if hidden is None else hidden.baddbmm(keys, scaled)
-        if not _largest(scaled, k) < _SAFE:
+        scale = _LOG2_E / math.sqrt(q.shape[1])
+        weights = _product(k.transpose(1, 2), q, scale, hidden)
+        if not scale * _largest(q, k) < _SAFE:
             weights.sub_(weights.amax(dim=1, keepdim=True))
         weights.exp2_()
         share = weights.sum(dim=1, keepdim=True).reciprocal_()
@@ -78,8 +84,8 @@ class _Attention(torch.autograd.Function):
         scores = torch.bmm(v.transpose(1, 2), grad).mul_(left).addcmul_(weights, along, value=-1)
         scale = 1.0 / math.sqrt(q.shape[1])
         return (
-            torch.bmm(k, scores).mul_(scale),
-            torch.bmm(q, scores.transpose(1, 2)).mul_(scale),
+            _product(k, scores, scale),
+            _product(q, scores.transpose(1, 2), scale),
             torch.bmm(grad, left.transpose(1, 2)),
             None,
             None,

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 CHUNK_FRAMES = 2048  # on a processor: at d = 32, what its caches hold
-_ALIKE = 0.75  # the shortest clip of a chunk by its longest: padding against calls
+_ALIKE = 0.75  # the shortest clip of a chunk by its longest, once it has
+_ENOUGH = 1024  # frames: padding against calls
 _VECTOR = 16  # float32 numbers in the widest registers; longer rows are a multiple of it
 
 
@@ -96,6 +97,7 @@ def _groups(falling: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
         longest = int(falling[first])
         length = longest if longest < 4 * _VECTOR else -(-longest // _VECTOR) * _VECTOR
         rest = falling[first : first + max(1, CHUNK_FRAMES // length)]
-        clips = int(np.count_nonzero(rest >= _ALIKE * longest))
+        clips = max(int(np.count_nonzero(rest >= _ALIKE * longest)), _ENOUGH // length)
+        clips = min(clips, len(rest))
         yield clips, length
         first += clips

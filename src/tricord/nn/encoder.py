@@ -11,6 +11,7 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from tricord.nn.attention import attention
 from tricord.nn.chunks import plan
@@ -113,7 +114,8 @@ class UnimodalEncoder(nn.Module):
     """f_k of Eq. 1-4: a sequence to one unit vector.
 
     width: numbers per frame; d: shared width; input_norm: batch normalisation first (audio,
-    vision); positions: add sinusoidal positions (the paper has none).
+    vision); positions: add sinusoidal positions (the paper has none). ``recompute``, set on the
+    instance, computes the layers again in the backward pass instead of keeping what they need.
     """
 
     def __init__(
@@ -131,6 +133,7 @@ class UnimodalEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.positions = positions
+        self.recompute = False
         self.norm = FrameNorm(width) if input_norm else None
         self.proj = nn.Conv1d(width, d, kernel_size=1, bias=False)
         self.layers = nn.ModuleList(
@@ -146,9 +149,15 @@ class UnimodalEncoder(nn.Module):
         means = hidden.new_zeros(len(x), hidden.shape[1])
         if len(hidden):
             chunks = plan(x.lengths, hidden.device)
-            pooled = [self._mean(part, chunk.mask) for chunk, part in chunks.split(hidden)]
+            pooled = [self._pool(part, chunk.mask) for chunk, part in chunks.split(hidden)]
             means = means.index_copy(0, chunks.rows, torch.cat(pooled))
         return F.normalize(means, dim=-1)
+
+    def _pool(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
+        if not self.recompute:
+            return self._mean(hidden, mask)
+        pooled: Tensor = checkpoint(self._mean, hidden, mask, use_reentrant=False)
+        return pooled
 
     def _mean(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
         if self.positions:

@@ -130,6 +130,7 @@ class FinetuneStage(CmcStage):
 
     def finish(self) -> None:
         """Restore the best epoch."""
+        self.optimizers = []  # their memory is as much as two models
         if states := self.best.states:
             self.model.load_state_dict(states)
         self.model.requires_grad_(True).eval()

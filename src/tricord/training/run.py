@@ -177,13 +177,13 @@ def train_one(
         torch.manual_seed(subseed(seed, "weights and dropout"))
         model = CMC.from_config(config, widths)
         if both:
-            model.language[TEXT] = loaders.release_encoder()
+            _finetune_language(model, loaders)
         checkpoint = None if folder is None else FolderCheckpoint(folder, checkpoint_minutes)
         result, history = _stage1(
             model, loaders, config, folder, checkpoint, observer, pretrained, tokens=both
         )
         if config.text.finetune and not both:  # stage 1 had frozen features
-            model.language[TEXT] = loaders.release_encoder()
+            _finetune_language(model, loaders)
         start_from(model, result)
         train, valid = loaders.of(config.finetune.batch_size, tokens=config.text.finetune)
         stage = FinetuneStage(
@@ -214,6 +214,12 @@ def train_one(
         trained.complete(folder, weights=not stage.best.on_disk)
         (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
     return trained
+
+
+def _finetune_language(model: CMC, loaders: Loaders) -> None:
+    model.language[TEXT] = loaders.release_encoder()
+    if loaders.config.text.recompute:
+        model.recompute_activations()
 
 
 def _stage1(

@@ -257,3 +257,28 @@ def test_which_processors_multiply_bfloat16(
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
     assert multiplies_bfloat16(torch.device("cpu")) == expected
     assert not multiplies_bfloat16(torch.device("meta"))
+
+
+def test_recomputed_activations_give_the_same_gradients(bert: str) -> None:
+    gradients, kept = [], []
+    for recompute in (False, True):
+        encoder = TextEncoder.from_pretrained(bert).train()
+        sizes: list[int] = []
+
+        def note(tensor: torch.Tensor, sizes: list[int] = sizes) -> torch.Tensor:
+            sizes.append(tensor.numel())
+            return tensor
+
+        if recompute:
+            encoder.recompute_activations()
+        assert encoder.packed
+        torch.manual_seed(0)  # dropout
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            states = encoder(TOKENS).values
+        kept.append(sum(sizes))
+        states.square().sum().backward()
+        gradients.append({n: p.grad for n, p in encoder.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient)
+    assert kept[1] < kept[0] / 2

@@ -246,3 +246,27 @@ def test_without_layers_the_encoder_is_the_mean_of_projections() -> None:
     expected = model.proj.weight[:, :, 0] @ x.mean(dim=0)
     found = model(Frames(x, torch.tensor([4])))
     torch.testing.assert_close(found[0], expected / expected.norm())
+
+
+def test_recomputed_activations_are_the_same_and_are_not_kept() -> None:
+    x = Frames(frames(60, 3), torch.tensor([20, 1, 0, 39]))
+    results, kept = [], []
+    for recompute in (False, True):
+        model = encoder(input_norm=True, dropout=0.3, attention_dropout=0.3).train()
+        model.recompute = recompute
+        numbers = 0
+
+        def count(tensor: Tensor) -> Tensor:
+            nonlocal numbers
+            numbers += tensor.numel()
+            return tensor
+
+        torch.manual_seed(5)
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            h = model(x)
+        kept.append(numbers)
+        h.square().mul(torch.arange(8)).sum().backward()
+        results.append([h, *(p.grad for p in model.parameters())])
+    for one, other in zip(*results, strict=True):
+        assert torch.equal(one, other)  # type: ignore[arg-type]
+    assert kept[1] < kept[0] / 5
