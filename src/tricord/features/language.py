@@ -80,6 +80,7 @@ class TextEncoder(nn.Module):
         model: Any = self.model
         if not model.supports_gradient_checkpointing:
             return
+        model.config.use_cache = False  # of no use to an encoder, and not possible then
         older = "gradient_checkpointing_enable"  # its name before transformers 5
         enable = getattr(model, "activation_checkpointing_enable", None) or getattr(model, older)
         enable({"use_reentrant": False})

@@ -15,7 +15,7 @@ from tricord.evaluation.metrics import correct
 from tricord.models.cmc import CMC
 from tricord.nn.losses import task_loss
 from tricord.training.loop import EpochReport, Stateful
-from tricord.training.optim import finetune_optimizer
+from tricord.training.optim import finetune_optimizers
 from tricord.training.stages import (
     Best,
     CmcStage,
@@ -50,7 +50,7 @@ class FinetuneStage(CmcStage):
         self.epochs = settings.epochs
         self.patience = None if settings.select == "last" else settings.patience
         self.accumulate = settings.accumulate
-        self.optimizers = [finetune_optimizer(model, config)]
+        self._own(finetune_optimizers(model, config))
         self.targets = Targets(train.table, config, labels)
         self.valid_targets = Targets(valid.table, config, valid_labels)
         self.best = Best(file=best_file)
@@ -130,7 +130,7 @@ class FinetuneStage(CmcStage):
 
     def finish(self) -> None:
         """Restore the best epoch."""
-        self.optimizers = []  # their memory is as much as two models
+        self._disown()
         if states := self.best.states:
             self.model.load_state_dict(states)
         self.model.requires_grad_(True).eval()

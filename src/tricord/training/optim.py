@@ -1,30 +1,17 @@
-"""Parameter groups of both stages (fidelity 9)."""
+"""Optimisers of both stages (fidelity 9)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
-from tricord.config import RunConfig
+from tricord.config import RunConfig, TextConfig
 from tricord.models.cmc import CMC
 from tricord.types import Modality
-
-
-def _language_groups(model: nn.Module, lr: float, weight_decay: float) -> list[dict[str, Any]]:
-    """A finetuned language model: weight decay on all but biases and LayerNorm."""
-    named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
-    free = {n for n, _ in named if n.endswith("bias") or "LayerNorm" in n}
-    return [
-        {
-            "params": [p for n, p in named if n not in free],
-            "lr": lr,
-            "weight_decay": weight_decay,
-        },
-        {"params": [p for n, p in named if n in free], "lr": lr},
-    ]
 
 
 def _adam(groups: Iterable[dict[str, Any]], lr: float) -> torch.optim.Adam:
@@ -32,31 +19,64 @@ def _adam(groups: Iterable[dict[str, Any]], lr: float) -> torch.optim.Adam:
 
     Dense for embeddings too: weight decay, as part of the gradient, moves every row in every step.
     """
-    kept = [{**g, "params": list(g["params"])} for g in groups]
-    return torch.optim.Adam([g for g in kept if g["params"]], lr=lr, fused=True)
+    return torch.optim.Adam([{**g, "params": list(g["params"])} for g in groups], lr=lr, fused=True)
 
 
-def pretrain_optimizer(model: CMC, config: RunConfig) -> torch.optim.Adam:
-    """Stage 1: one rate for all modalities, or another for those that are not text."""
+def _language(model: nn.Module, config: TextConfig) -> list[torch.optim.Adam]:
+    """One for each parameter; weight decay on all but biases and LayerNorm."""
+    optimizers = []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            free = name.endswith("bias") or "LayerNorm" in name
+            group = {"params": [parameter], "weight_decay": 0.0 if free else config.weight_decay}
+            optimizers.append(_adam([group], config.lr))
+    return optimizers
+
+
+def pretrain_optimizers(model: CMC, config: RunConfig) -> list[torch.optim.Adam]:
+    """Stage 1: one rate for all modalities, or another for those that are not text.
+
+    The first is that of all outside the language model.
+    """
     other = config.pretrain.lr_audio_vision or config.pretrain.lr
-    groups: list[dict[str, Any]] = [
+    groups = [
         {
             "params": module.parameters(),
             "lr": config.pretrain.lr if name == Modality.TEXT else other,
         }
         for name, module in model.unimodal.items()
     ]
-    groups += _language_groups(model.language, config.text.lr, config.text.weight_decay)
-    return _adam(groups, config.pretrain.lr)
+    return [_adam(groups, config.pretrain.lr), *_language(model.language, config.text)]
 
 
-def finetune_optimizer(model: CMC, config: RunConfig) -> torch.optim.Adam:
-    """Stage 2: one rate outside the language model; only MCR where the rest is frozen."""
+def finetune_optimizers(model: CMC, config: RunConfig) -> list[torch.optim.Adam]:
+    """Stage 2: one rate outside the language model; only MCR where the rest is frozen.
+
+    The first is that of all outside the language model.
+    """
     if config.finetune.train == "router_only":
         assert model.router is not None
-        return _adam([{"params": model.router.parameters()}], config.finetune.lr)
+        return [_adam([{"params": model.router.parameters()}], config.finetune.lr)]
     language = {id(p) for p in model.language.parameters()}
     rest = [p for p in model.parameters() if id(p) not in language]
-    groups: list[dict[str, Any]] = [{"params": rest}]
-    groups += _language_groups(model.language, config.text.lr, config.text.weight_decay)
-    return _adam(groups, config.finetune.lr)
+    own = _adam([{"params": rest}], config.finetune.lr)
+    return [own, *_language(model.language, config.text)]
+
+
+def step_in_backward(optimizers: Sequence[torch.optim.Optimizer]) -> list[RemovableHandle]:
+    """Let each step as soon as backward has its one parameter's gradient, and drop that.
+
+    The updates are the same, and a large model's gradients never exist together.
+    """
+
+    def hook(optimizer: torch.optim.Optimizer) -> Any:
+        def step(_: Tensor) -> None:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+        return step
+
+    return [
+        optimizer.param_groups[0]["params"][0].register_post_accumulate_grad_hook(hook(optimizer))
+        for optimizer in optimizers
+    ]

@@ -15,7 +15,7 @@ from tricord.models.cmc import CMC
 from tricord.nn.ema import ModelEMA, momentum_at
 from tricord.nn.losses import task_loss
 from tricord.training.loop import EpochReport, Stateful
-from tricord.training.optim import pretrain_optimizer
+from tricord.training.optim import pretrain_optimizers
 from tricord.training.stages import (
     Best,
     CmcStage,
@@ -67,7 +67,7 @@ class PretrainStage(CmcStage):
         self.epochs = settings.epochs
         self.patience = None if settings.select == "last" else settings.patience
         self.accumulate = settings.accumulate
-        self.optimizers = [pretrain_optimizer(model, config)]
+        self._own(pretrain_optimizers(model, config))
         self.targets = Targets(train.table, config)
         self.valid_targets = Targets(valid.table, config)
         self.ema = {
@@ -189,6 +189,7 @@ class PretrainStage(CmcStage):
 
     def finish(self) -> None:
         """The labels become those that are kept."""
+        self._disown()
         if states := self.kept_labels.states:
             self.targets.bank.load_state_dict(states["train"])
             self.valid_targets.bank.load_state_dict(states["valid"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from tricord.nn.losses import modality_supcon
 from tricord.plgm import PseudoLabelBank
 from tricord.training.checkpoint import load_tree, save_tree
 from tricord.training.loop import Stage
+from tricord.training.optim import step_in_backward
 from tricord.types import Batch, Polarity
 
 State = dict[str, Tensor]
@@ -120,6 +121,18 @@ class CmcStage(Stage):
         self.train = train
         self.valid = valid
         self.config = config
+
+    def _own(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
+        """Those of the language model, all but the first, step within backward where they can."""
+        self.optimizers = optimizers
+        alone = self.accumulate == 1
+        self._handles = step_in_backward(optimizers[1:]) if alone else []
+
+    def _disown(self) -> None:
+        """Training is over: what optimisers hold is as much as two models."""
+        for handle in self._handles:
+            handle.remove()
+        self.optimizers = []
 
     def batches(self, epoch: int) -> Iterable[Batch]:
         """All of train, shuffled by (seed, epoch)."""
