@@ -94,7 +94,12 @@ class TextEncoder(nn.Module):
         if not len(tokens.values):
             return replace(tokens, values=weight.new_zeros(0, self.width))
         first = self._first_position if tokens.real is None else None
-        with torch.autocast(weight.device.type, torch.bfloat16, enabled=self.in_bfloat16):
+        with torch.autocast(
+            weight.device.type,
+            torch.bfloat16,
+            enabled=self.in_bfloat16,
+            cache_enabled=first is None,  # packed, each weight is used once
+        ):
             if first is None:
                 states = padded_states(self.model, tokens)
             else:
