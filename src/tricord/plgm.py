@@ -67,7 +67,7 @@ class PseudoLabelBank:
         old = self.soft[index]
         base = old.argmax(dim=-1)
         refined = refine_labels(logits.flatten(0, 1).to(old.dtype), base.flatten()).view_as(old)
-        keep = momentum.to(old.dtype)[None, :, None]
+        keep = momentum.to(old)[None, :, None]
         new = keep * old + (1 - keep) * refined
         moves = self.known[index] if valid is None else self.known[index] & valid
         self.soft[index] = torch.where(moves.unsqueeze(-1), new, old)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from tricord.bench.timing import median_seconds
+from tricord.features.language import multiplies_bfloat16
 
 SIDE = 2048  # of the matrices: large enough that only the arithmetic counts
 QUICK_SIDE = 1024
@@ -25,14 +26,13 @@ def describe() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "memory_mib": _memory_mib(),
         "system": platform.system(),
-        "mkldnn": torch._C._has_mkldnn,
         "bf16": has_bf16(),
     }
 
 
 def has_bf16() -> bool:
     """Whether the processor multiplies bfloat16 in hardware."""
-    return bool(torch._C._has_mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return multiplies_bfloat16(torch.device("cpu"))
 
 
 def ceilings(*, quick: bool = False) -> dict[str, float | None]:

@@ -74,12 +74,14 @@ def _clips(train: int, valid: int, test: int) -> dict[str, int]:
     return {"train": train, "valid": valid, "test": test}
 
 
+_CHINESE = {"vocab_size": 21128}  # bert-base-chinese's
 SIZES: dict[str, Size] = {
-    "ch-sims": Size("ch-sims", _clips(1368, 456, 457), CHANNELS),
+    "ch-sims": Size("ch-sims", _clips(1368, 456, 457), CHANNELS, _CHINESE),
     "ch-sims-v2": Size(
         "ch-sims-v2",
         _clips(2722, 647, 1034),
         _channels(text=(50, 768), audio=(925, 25), vision=(232, 177)),
+        _CHINESE,
     ),
     "mosi": Size(
         "mosi",
