@@ -170,7 +170,8 @@ class CMC(nn.Module):
         Raises ModelError naming the modality whose shape does not fit, or whose tokens have no
         language model.
         """
-        self.eval()
+        if self.training:  # to walk through all modules takes as long as a layer
+            self.eval()
         return self(self._batch(features, lengths or {}))  # type: ignore[no-any-return]
 
     def _batch(self, features: Mapping[str, Tensor], lengths: Mapping[str, Any]) -> Batch:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 CHUNK_FRAMES = 2048  # on a processor: at d = 32, what its caches hold
-_ALIKE = 0.75  # the shortest clip of a chunk by its longest, once it has
+_ALIKE = 0.85  # the shortest clip of a chunk by its longest, once it has
 _ENOUGH = 1024  # frames: padding against calls
 _VECTOR = 16  # float32 numbers in the widest registers; longer rows are a multiple of it
 
