@@ -6,10 +6,13 @@ would wait for it and the other fail as well.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
 import tiny_data
+from tricord.config import RunConfig
 from tricord.data.batching import Loader, TensorTable
 from tricord.models.cmc import CMC
 from tricord.training.finetune import FinetuneStage
@@ -18,7 +21,9 @@ from tricord.training.stages import CmcStage
 
 
 @pytest.mark.parametrize("kind", [PretrainStage, FinetuneStage])
-def test_a_step_reads_no_number_and_stays_on_its_device(kind: type[CmcStage]) -> None:
+def test_a_step_reads_no_number_and_stays_on_its_device(
+    kind: Callable[[CMC, Loader, Loader, RunConfig], CmcStage],
+) -> None:
     config = tiny_data.config()
     train, valid = (
         Loader(
@@ -27,7 +32,7 @@ def test_a_step_reads_no_number_and_stays_on_its_device(kind: type[CmcStage]) ->
         for split in ("train", "valid")
     )
     model = CMC.from_config(config, tiny_data.WIDTHS).to("meta")
-    stage = kind(model, train, valid, config)  # type: ignore[call-arg, arg-type]
+    stage = kind(model, train, valid, config)
     stage.optimizers = [torch.optim.SGD(model.parameters(), lr=0.1)]  # Adam's is not made for meta
     stage.begin_epoch(1)
     for batch in stage.batches(1):
