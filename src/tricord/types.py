@@ -57,8 +57,8 @@ class Frames:
     def pack(cls, padded: Tensor, lengths: Tensor, real: Tensor | None = None) -> Frames:
         """The first ``lengths`` frames of each row of (B, L, ...)."""
         lengths = lengths.clamp(0, padded.shape[1]).cpu()
-        inside = _inside(lengths, padded.shape[1]).to(padded.device)
-        return cls(padded[inside], lengths, real)
+        mask = inside(lengths, padded.shape[1]).to(padded.device)
+        return cls(padded[mask], lengths, real)
 
     def pad(self, length: int | None = None) -> tuple[Tensor, Tensor]:
         """(B, L, ...) with zeros at the end, and (B, L) bool, True for a frame.
@@ -66,7 +66,7 @@ class Frames:
         length: L, or None for the longest of these clips, and at least 1.
         """
         longest = max(1, int(self.lengths.max())) if length is None else length
-        mask = _inside(self.lengths, longest).to(self.values.device)
+        mask = inside(self.lengths, longest).to(self.values.device)
         padded = self.values.new_zeros(*mask.shape, *self.values.shape[1:])
         padded[mask] = self.values
         return padded, mask
@@ -79,7 +79,8 @@ class Frames:
         return len(self.lengths)
 
 
-def _inside(lengths: Tensor, longest: int) -> Tensor:
+def inside(lengths: Tensor, longest: int) -> Tensor:
+    """(B, longest) bool: True for the first ``lengths``, (B,), of each row."""
     return torch.arange(longest)[None, :] < lengths[:, None]
 
 

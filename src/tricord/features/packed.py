@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tricord.types import Frames
+from tricord.types import Frames, inside
 
 _NAME = "tricord-packed"
 _AGREE = 1e-3  # of the largest state: rounding is 1000 times less, a wrong position far more
@@ -57,10 +57,12 @@ def padded_states(model: nn.Module, tokens: Frames) -> Tensor:
     for rows in torch.split(order, PADDED_CLIPS):
         lengths = tokens.lengths[rows]
         end = start + int(lengths.sum())
-        padded, inside = Frames(tokens.values[frames[start:end]], lengths).pad()
-        seen = inside if tokens.real is None else _first(tokens.real[rows], inside)
+        padded, mask = Frames(tokens.values[frames[start:end]], lengths).pad()
+        seen = mask
+        if tokens.real is not None:
+            seen = inside(tokens.real[rows], mask.shape[1]).to(mask.device)
         hidden = model(input_ids=padded, attention_mask=seen.long()).last_hidden_state
-        parts.append(hidden[inside])
+        parts.append(hidden[mask])
         start = end
     return _undo(torch.cat(parts), frames)
 
@@ -75,10 +77,6 @@ def _frames(lengths: Tensor, order: Tensor) -> Tensor:
 
 def _undo(values: Tensor, frames: Tensor) -> Tensor:
     return torch.empty_like(values).index_copy(0, frames, values)
-
-
-def _first(counts: Tensor, like: Tensor) -> Tensor:
-    return torch.arange(like.shape[1], device=like.device) < counts.to(like.device)[:, None]
 
 
 def first_position(model: nn.Module) -> int | None:

@@ -41,6 +41,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: flo
         hidden = q.new_zeros(mask.shape).masked_fill_(~mask, -math.inf)
         hidden = hidden.repeat_interleave(q.shape[1], dim=0).unsqueeze(2)
     by_head = (x.flatten(0, 1) for x in (q, k, v))
+    # torch gives `apply` no types
     mixed: Tensor = _Attention.apply(*by_head, hidden, dropout)  # type: ignore[no-untyped-call]
     return mixed.view_as(q)
 

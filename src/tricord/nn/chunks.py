@@ -46,6 +46,7 @@ class Plan:
 
     def split(self, x: Tensor) -> Iterator[tuple[Chunk, Tensor]]:
         """(F, d) frames -> each chunk with its (n, L, d)."""
+        # torch gives `apply` no types
         moved: Tensor = _Move.apply(x, self.places, self.back)  # type: ignore[no-untyped-call]
         parts = moved.split_with_sizes([math.prod(chunk.shape) for chunk in self.chunks])
         for chunk, part in zip(self.chunks, parts, strict=True):

@@ -100,6 +100,7 @@ class Losses(Observer):
             self.steps.append(losses["loss"].item())
             return losses
 
+        # an observer is not told the losses of a step
         stage.step = noting  # type: ignore[method-assign]
 
     def epoch_done(self, stage: Stage, progress: Progress) -> None:
