@@ -157,7 +157,7 @@ def epoch(_: Path, store: Path) -> None:
     from tricord.features.text import TextSource
     from tricord.models.cmc import CMC
     from tricord.training.pretrain import PretrainStage
-    from tricord.training.run import Loaders
+    from tricord.training.loaders import Loaders
 
     def without_text(table: FeatureTable) -> FeatureTable:
         sequences = {k: s for k, s in table.sequences.items() if k != "text"}

@@ -11,7 +11,7 @@ import torch
 from tricord import presets
 from tricord.config import RunConfig
 from tricord.data.schema import Dataset, FeatureTable, Ragged
-from tricord.training.trained import Trained
+from tricord.training.cmc import TrainedCMC
 
 WIDTHS = {"text": 5, "audio": 3, "vision": 4}
 SETTINGS: dict[str, Any] = {
@@ -100,7 +100,7 @@ def without_seconds(history: Sequence[Mapping[str, float]]) -> list[dict[str, fl
     return [{k: v for k, v in row.items() if k != "seconds"} for row in history]
 
 
-def assert_same_training(a: Trained, b: Trained) -> None:
+def assert_same_training(a: TrainedCMC, b: TrainedCMC) -> None:
     """The same weights, labels, selected epochs and histories."""
     for model in ("model", "stage1"):
         assert_same_state(

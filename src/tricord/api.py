@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tricord import presets
-from tricord.config import RunConfig
+from tricord.config import CommonConfig
 from tricord.data.load import load
 from tricord.data.schema import Dataset, FeatureTable
 from tricord.data.validate import check_labels
@@ -19,17 +18,13 @@ from tricord.evaluation.table import Evaluation, evaluate
 from tricord.features.text import Tick, with_words
 from tricord.inference.predictor import Predictions, predict
 from tricord.labels import nominal
-from tricord.models.cmc import CMC
-from tricord.models.variants import configure
+from tricord.models import registry
+from tricord.models.network import Network
 from tricord.training.checkpoint import read_json, write_json
+from tricord.training.folder import CHECKPOINT_MINUTES, MODEL_FILE
 from tricord.training.loop import Observer
-from tricord.training.run import CHECKPOINT_MINUTES, train_one
-from tricord.training.trained import (
-    MODEL_FILE,
-    Trained,
-    load_trained,
-    versions,
-)
+from tricord.training.run import load_trained, train_one
+from tricord.training.trained import TrainedModel, versions
 
 RUN_FILE = "run.json"
 PARTS = ("model", "seeds", "config", "data")  # of its content: what makes a run another run
@@ -43,11 +38,11 @@ class Run:
     """
 
     name: str
-    trained: Sequence[Trained]
+    trained: Sequence[TrainedModel]
     folder: Path | None = None
     data: Dataset | None = None
 
-    def of_seed(self, seed: int) -> Trained:
+    def of_seed(self, seed: int) -> TrainedModel:
         """The model of this seed; raises ConfigError where there is none."""
         for trained in self.trained:
             if trained.seed == seed:
@@ -55,13 +50,13 @@ class Run:
         raise ConfigError(f"seed {seed} not found, there is {[t.seed for t in self.trained]}")
 
     @property
-    def best(self) -> Trained:
+    def best(self) -> TrainedModel:
         """The seed whose selection criterion on valid is best."""
         return min(self.trained, key=_selected_loss)
 
     @property
-    def model(self) -> CMC:
-        """The best seed's CMC."""
+    def model(self) -> Network:
+        """The best seed's."""
         return self.best.model
 
     def evaluate(self, split: str = "test", data: Dataset | str | Path | None = None) -> Evaluation:
@@ -104,9 +99,9 @@ class Run:
         return data
 
 
-def _selected_loss(trained: Trained) -> float:
-    """The criterion on valid of the epoch of stage 2 that was kept."""
-    return trained.selected().get(trained.config.finetune.criterion, float("inf"))
+def _selected_loss(trained: TrainedModel) -> float:
+    """The criterion on valid of the epoch that was kept."""
+    return trained.selected().get(trained.config.criterion, float("inf"))
 
 
 def as_dataset(data: Dataset | str | Path) -> Dataset:
@@ -114,7 +109,7 @@ def as_dataset(data: Dataset | str | Path) -> Dataset:
     return data if isinstance(data, Dataset) else load(data)
 
 
-def checked(data: Dataset, config: RunConfig) -> Dataset:
+def checked(data: Dataset, config: CommonConfig) -> Dataset:
     """Labels encoded and checked under the configuration's scheme; words made a modality."""
     return check_labels(with_words(data, config.text), config.labels)
 
@@ -126,12 +121,12 @@ def config_for(
     settings: Mapping[str, Any] | None = None,
     *,
     released: bool = False,
-) -> RunConfig:
-    """A preset, made to fit the data's modalities and labels, with a variant and settings.
+) -> CommonConfig:
+    """A model's settings for a preset, made to fit the data's modalities and labels.
 
     released: all options as in the released implementation, before the settings.
     """
-    config = configure(presets.get(preset), model)
+    config: CommonConfig = registry.get(model).config(preset)
     train = data.splits.get("train")
     if train is not None and (words := _words_alone(train)):
         config = config.with_labels(nominal(words))
@@ -156,7 +151,7 @@ def train(
     out: str | Path | None = None,
     *,
     settings: Mapping[str, Any] | None = None,
-    config: RunConfig | None = None,
+    config: CommonConfig | None = None,
     pretrained: Run | None = None,
     resume: bool = False,
     observer: Observer | None = None,
@@ -166,8 +161,8 @@ def train(
     """Train a model on train and valid; the test split is sealed.
 
     data: a data set or a file. preset: a name of `tricord.presets`. model: a name of
-    `tricord.models.variants`. seed: one or several. out: folder to keep the run in.
-    settings: dotted path -> value, as `RunConfig.with_settings`. config: used as it is, instead
+    `tricord.models.registry`. seed: one or several. out: folder to keep the run in.
+    settings: dotted path -> value, as `CommonConfig.with_settings`. config: used as it is, instead
     of preset, model and settings. pretrained: take stage 1 from this run, seed by seed.
     resume: continue a run that was stopped; the result has the same bits as without the stop.
     checkpoint_minutes: with a folder, what is needed to continue is written at the end of an
@@ -215,15 +210,15 @@ def _forget_if_bare(folder: Path) -> None:
 
 def _train_or_load(
     data: Dataset,
-    config: RunConfig,
+    config: CommonConfig,
     name: str,
     seed: int,
     folder: Path | None,
-    pretrained: Trained | None,
+    pretrained: TrainedModel | None,
     observer: Observer | None,
     tick: Tick | None,
     checkpoint_minutes: float,
-) -> Trained:
+) -> TrainedModel:
     if folder is not None and (folder / MODEL_FILE).is_file():
         return load_trained(folder)
     return train_one(
@@ -240,7 +235,7 @@ def _train_or_load(
 
 
 def _description(
-    data: Dataset, config: RunConfig, model: str, seeds: Sequence[int]
+    data: Dataset, config: CommonConfig, model: str, seeds: Sequence[int]
 ) -> dict[str, Any]:
     return {
         "model": model,

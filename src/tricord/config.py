@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tricord.errors import ConfigError
 from tricord.labels import LabelScheme
+from tricord.types import MODALITIES
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -43,7 +44,11 @@ class EncoderConfig(_Settings):
 
 
 class ModelConfig(_Settings):
-    """Shapes of the network."""
+    """Shapes of the network.
+
+    score_head: also tell the score, by a linear layer on h_m (Eq. 12) that changes nothing before
+        it, so that error and correlation exist beside the classes.
+    """
 
     d: Count = 32  # fidelity 18
     feedforward: Count = 128  # fidelity 18
@@ -51,6 +56,7 @@ class ModelConfig(_Settings):
     attention_dropout: Dropout = 0  # fidelity 18
     output_dropout: Dropout = 0.4  # Table III
     positions: bool = False  # fidelity 18
+    score_head: bool = False
     padding: Literal["masked", "ignored"] = "masked"  # fidelity 1
 
 
@@ -144,14 +150,127 @@ class FinetuneConfig(_StageConfig):
         return self
 
 
-class RunConfig(_Settings):
-    """All that defines a training run, except data and seed."""
+class CommonConfig(_Settings):
+    """What defines a training run of any model, except data and seed."""
 
     preset: str
     labels: LabelScheme
+    text: TextConfig = TextConfig()
+
+    @property
+    def padding_counts(self) -> bool:
+        """Whether padding up to the file's length is given to the model as frames."""
+        return False
+
+    @property
+    def criterion(self) -> str:
+        """The number on valid that selects the epoch."""
+        return "loss"
+
+    def released(self) -> Self:
+        """Every option as in the released implementation."""
+        return self
+
+    def only(self, names: Iterable[str]) -> Self:
+        """The same settings for the modalities that the data has; ConfigError for a strange one."""
+        raise NotImplementedError
+
+    def with_labels(self, scheme: LabelScheme) -> Self:
+        """The same settings for other labels."""
+        return self._with({"labels": scheme.model_dump()})
+
+    def with_settings(self, settings: Mapping[str, Any]) -> Self:
+        """With some settings changed, named by dotted path: ``finetune.temperature``.
+
+        ``modalities.layers`` and the like set all modalities. Values may be strings, as typed on
+        the command line. Raises ConfigError naming the setting.
+        """
+        tree = self.model_dump()
+        for path, value in settings.items():
+            try:
+                _set(tree, path, value)
+            except KeyError as error:
+                raise ConfigError(f"setting {path!r} does not exist; {error.args[0]}") from None
+        return self._build(tree)
+
+    def _with(self, parts: Mapping[str, Any]) -> Self:
+        return self._build({**self.model_dump(), **parts})
+
+    @classmethod
+    def _build(cls, tree: Mapping[str, Any]) -> Self:
+        try:
+            return cls.model_validate(tree)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(p) for p in first["loc"])
+            message = first["msg"].removeprefix("Value error, ")
+            raise ConfigError(f"setting {place}: {message}" if place else message) from error
+
+
+class Rate(_Settings):
+    """Of one optimiser group."""
+
+    lr: Positive
+    weight_decay: Annotated[float, Field(ge=0)] = 0
+
+
+class BaselineConfig(CommonConfig):
+    """What the settings of all baselines have; each model's own file adds the rest.
+
+    epochs: at most; most of the originals have no limit but their patience.
+    accumulate: batches whose gradients are summed before a step. leftovers: what becomes of fewer
+        at an epoch's end; the originals drop them.
+    rates: by optimiser group: a modality, or "other".
+    possible_heads: which kinds of output the model can have (`LabelScheme.head`).
+    text_vector: what stands for a whole sentence: its first frame (the [CLS] of a language model),
+        or the mean of its frames; "auto" takes the first where text.encoder names a model.
+    """
+
+    possible_heads: ClassVar[tuple[str, ...]] = ("regression",)
+
+    modalities: tuple[str, ...] = MODALITIES
+    epochs: Count = 200
+    patience: Count | None = 8
+    batch_size: Count = 32
+    accumulate: Count = 1
+    leftovers: Literal["step", "drop"] = "step"
+    rates: dict[str, Rate]
+    text_vector: Literal["auto", "first", "mean"] = "auto"
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.labels.head not in self.possible_heads:
+            raise ValueError(
+                f"labels.head: this model has no {self.labels.head!r}, it needs scores"
+            )
+        if "other" not in self.rates:
+            raise ValueError("rates.other: is needed")
+        return self
+
+    @property
+    def first_frame(self) -> bool:
+        """Whether a sentence is represented by its first frame."""
+        if self.text_vector == "auto":
+            return self.text.encoder is not None
+        return self.text_vector == "first"
+
+    def only(self, names: Iterable[str]) -> Self:
+        """The same settings for those of its modalities that the data has, in this order."""
+        names = list(names)
+        if strange := [n for n in names if n not in MODALITIES]:
+            raise ConfigError(f"modalities: no settings for {strange[0]!r}")
+        found = [n for n in self.modalities if n in names]
+        if not found:
+            wanted, there = ", ".join(self.modalities), ", ".join(names)
+            raise ConfigError(f"modalities: this model reads {wanted}; the data has {there}")
+        return self._with({"modalities": found})
+
+
+class RunConfig(CommonConfig):
+    """All that defines a training run of CMC, except data and seed."""
+
     modalities: dict[str, EncoderConfig]
     model: ModelConfig = ModelConfig()
-    text: TextConfig = TextConfig()
     supcon: SupConConfig = SupConConfig()
     pretrain: PretrainConfig = PretrainConfig()
     finetune: FinetuneConfig = FinetuneConfig()
@@ -168,11 +287,23 @@ class RunConfig(_Settings):
                 "pretrain.labels: PLGM needs classes; use 'multimodal' or 'ground_truth' "
                 "with a regression head"
             )
+        if self.model.score_head and (self.labels.head == "regression" or self.labels.nominal):
+            raise ValueError("model.score_head: needs classes that are made from scores")
         if self.labels.polarity is None and self.supcon.labels == "polarity":
             raise ValueError("supcon.labels: 'classes' is needed where labels have no sign")
         return self
 
-    def released(self) -> RunConfig:
+    @property
+    def padding_counts(self) -> bool:
+        """Fidelity 1."""
+        return self.model.padding == "ignored"
+
+    @property
+    def criterion(self) -> str:
+        """The number on valid that selects the epoch of stage 2."""
+        return self.finetune.criterion
+
+    def released(self) -> Self:
         """Every option as in the released implementation (rows 1, 4-6, 9-12, 18 of fidelity)."""
         return self.with_settings(
             {
@@ -191,7 +322,7 @@ class RunConfig(_Settings):
             }
         )
 
-    def only(self, names: Iterable[str]) -> RunConfig:
+    def only(self, names: Iterable[str]) -> Self:
         """The same settings for the modalities that the data has."""
         names = list(names)
         missing = [n for n in names if n not in self.modalities]
@@ -199,46 +330,24 @@ class RunConfig(_Settings):
             raise ConfigError(f"modalities: no settings for {missing[0]!r}")
         return self._with({"modalities": {n: self.modalities[n].model_dump() for n in names}})
 
-    def with_labels(self, scheme: LabelScheme) -> RunConfig:
+    def with_labels(self, scheme: LabelScheme) -> Self:
         """The same settings for other labels; SupCon on classes where there is no sign."""
         supcon = self.supcon.model_dump()
         if scheme.polarity is None:
             supcon["labels"] = "classes"
         return self._with({"labels": scheme.model_dump(), "supcon": supcon})
 
-    def with_settings(self, settings: Mapping[str, Any]) -> RunConfig:
-        """With some settings changed, named by dotted path: ``finetune.temperature``.
-
-        ``modalities.layers`` and the like set all modalities. Values may be strings, as typed on
-        the command line. Raises ConfigError naming the setting.
-        """
-        tree = self.model_dump()
-        for path, value in settings.items():
-            try:
-                _set(tree, path, value)
-            except KeyError as error:
-                raise ConfigError(f"setting {path!r} does not exist; {error.args[0]}") from None
-        return self._build(tree)
-
-    def _with(self, parts: Mapping[str, Any]) -> RunConfig:
-        return self._build({**self.model_dump(), **parts})
-
-    @staticmethod
-    def _build(tree: Mapping[str, Any]) -> RunConfig:
-        try:
-            return RunConfig.model_validate(tree)
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(p) for p in first["loc"])
-            message = first["msg"].removeprefix("Value error, ")
-            raise ConfigError(f"setting {place}: {message}" if place else message) from error
-
 
 def _set(tree: dict[str, Any], path: str, value: Any) -> None:
     """Change one leaf of nested dictionaries in place."""
     first, _, rest = path.partition(".")
-    if first == "modalities" and rest.partition(".")[0] not in tree.get(first, {}):
-        for encoder in tree[first].values():
+    encoders = tree.get("modalities")
+    if (
+        first == "modalities"
+        and isinstance(encoders, dict)
+        and rest.partition(".")[0] not in encoders
+    ):
+        for encoder in encoders.values():
             _set(encoder, rest, value)
         return
     if first not in tree or (rest and not isinstance(tree[first], dict)):

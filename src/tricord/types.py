@@ -105,6 +105,11 @@ class Batch:
         return len(self.index)
 
     @property
+    def size(self) -> int:
+        """Frames of all modalities; flags that a model keeps beside them are none."""
+        return sum(len(f.values) for f in self.frames.values() if f.values.dtype != torch.bool)
+
+    @property
     def label(self) -> Tensor:
         """(B,) the multimodal class y_m."""
         return self.labels[:, 0]
@@ -128,12 +133,14 @@ class Prediction:
     votes: (B, K, c) logits per modality (Eq. 11).
     weights: (B, K), rows sum to 1 (Eq. 35), 0 where a modality is absent.
     h: (B, K, d) unit rows (Eq. 4), before PFM; 0 where a modality is absent.
+    score: (B, 1) of a score head, where there is one.
     """
 
     consensus: Tensor
     votes: Tensor
     weights: Tensor
     h: Tensor
+    score: Tensor | None = None
 
     @property
     def probabilities(self) -> Tensor:

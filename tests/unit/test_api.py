@@ -21,8 +21,8 @@ from tricord.data.readers.mmsa import write_mmsa
 from tricord.data.schema import Dataset, FeatureTable
 from tricord.errors import ConfigError, DataError, ModelError
 from tricord.training.checkpoint import read_json, write_json
+from tricord.training.folder import CHECKPOINT_FILE, MODEL_FILE
 from tricord.training.loop import Observer, Progress, Stage
-from tricord.training.trained import CHECKPOINT_FILE, MODEL_FILE
 
 SETTINGS = {**tiny_data.SETTINGS, "pretrain.epochs": 2, "finetune.epochs": 2}
 

@@ -23,8 +23,8 @@ from tricord.data.simulation.sequences import CHANNELS, Channel
 from tricord.data.store import read_store, write_store
 from tricord.data.validate import check_labels
 from tricord.errors import ConfigError
-from tricord.training.run import train_one
-from tricord.training.trained import Trained
+from tricord.training.cmc import TrainedCMC, train_cmc
+from tricord.training.session import Session
 from tricord.types import Modality
 
 if TYPE_CHECKING:
@@ -204,10 +204,10 @@ class Workload:
             return config
         return config.with_settings({"text.encoder": str(self.language), "text.finetune": finetune})
 
-    def untrained(self, config: RunConfig) -> Trained:
+    def untrained(self, config: RunConfig) -> TrainedCMC:
         """What a run trains, as it stands before the first epoch."""
         config = config.with_settings({"pretrain.epochs": 0, "finetune.epochs": 0})
-        return train_one(few(self.data()), config, name="cmc", seed=1)
+        return train_cmc(Session(few(self.data()), config, name="cmc", seed=1))
 
     def gflop(
         self,

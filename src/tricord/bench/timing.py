@@ -13,9 +13,9 @@ import numpy as np
 from tricord.bench.process import Tick
 from tricord.config import RunConfig
 from tricord.data.schema import Dataset
+from tricord.training.cmc import TrainedCMC, train_cmc
 from tricord.training.loop import Observer, Stage
-from tricord.training.run import train_one
-from tricord.training.trained import Trained
+from tricord.training.session import Session
 
 _FEW = 16
 
@@ -48,16 +48,20 @@ def epoch_seconds(
     *,
     folder: Path | None = None,
     tick: Tick | None = None,
-) -> tuple[list[float], Trained]:
+) -> tuple[list[float], TrainedCMC]:
     """Of each epoch, training and validation, of a run of one stage; after an epoch on few clips.
 
     folder: where the run keeps what runs keep; None in memory. Also returns what was trained.
     """
     one_stage = config.with_settings({"pretrain.epochs": 0, "finetune.epochs": 0})
-    train_one(few(data), one_stage.with_settings({f"{stage}.epochs": 1}), name="cmc", seed=1)
+    train_cmc(
+        Session(few(data), one_stage.with_settings({f"{stage}.epochs": 1}), name="cmc", seed=1)
+    )
     one_stage = one_stage.with_settings({f"{stage}.epochs": runs})
     observer = Observer() if tick is None else _Ticking(tick, runs * len(data["train"]))
-    trained = train_one(data, one_stage, name="cmc", seed=1, folder=folder, observer=observer)
+    trained = train_cmc(
+        Session(data, one_stage, name="cmc", seed=1, folder=folder, observer=observer)
+    )
     return [row["seconds"] for row in trained.history[stage]], trained
 
 

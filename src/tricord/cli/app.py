@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tricord.cli import bench, data, demo, evaluate, predict, simulate, train
+from tricord.cli import bench, compare, data, demo, evaluate, models, predict, simulate, train
 
 HELP = """Multimodal emotion recognition with calibrated consensus (CMC).
 
@@ -38,6 +38,8 @@ app.add_typer(data.app, name="data")
 app.command("train")(train.command)
 app.command("evaluate")(evaluate.command)
 app.command("predict")(predict.command)
+app.command("models")(models.command)
+app.command("compare")(compare.command)
 app.command("bench")(bench.command)
 
 

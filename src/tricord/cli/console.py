@@ -51,9 +51,8 @@ class Live(Observer):
 
     def stage_started(self, stage: Stage, progress: Standing) -> None:
         """Name the stage and say what the lines mean."""
-        train = stage.train.table  # type: ignore[attr-defined]
-        self._clips = len(train)
-        console.print(f"[bold]{STAGES.get(stage.name, stage.name)}[/bold]: {len(train)} clips")
+        self._clips = stage.clips
+        console.print(f"[bold]{STAGES.get(stage.name, stage.name)}[/bold]: {stage.clips} clips")
         self._task = self._bar.add_task(
             STAGES.get(stage.name, stage.name),
             total=stage.epochs * self._clips,

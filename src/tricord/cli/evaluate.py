@@ -24,8 +24,8 @@ def command(
 ) -> None:
     """Accuracy with 95 % intervals beside the majority and single modalities.
 
-    Keeps the numbers as evaluation-SPLIT.json and a report.html in the run's folder, unless
-    --data names another file.
+    Keeps the numbers as evaluation-SPLIT.json and, of CMC, a report.html in the run's folder,
+    unless --data names another file.
 
     Example:
 
@@ -50,6 +50,7 @@ def report(
     from tricord.cli.console import console, evaluation_table
     from tricord.report import write_report
     from tricord.training.checkpoint import write_json
+    from tricord.training.cmc import TrainedCMC
 
     with console.status(f"evaluating on {split}"):
         evaluation = run.evaluate(split, data)
@@ -59,8 +60,11 @@ def report(
         Console(highlight=False).print(evaluation_table(evaluation))
     if console_only or run.folder is None:
         return
+    write_json(run.folder / f"evaluation-{split}.json", evaluation.to_json())
+    if not isinstance(run.best, TrainedCMC):
+        console.print(f"numbers: {run.folder / f'evaluation-{split}.json'}", soft_wrap=True)
+        return
     with console.status("writing the report"):
-        write_json(run.folder / f"evaluation-{split}.json", evaluation.to_json())
         path = run.folder / ("report.html" if split == "test" else f"report-{split}.html")
         models = {run.name: run.trained}
         write_report(path, evaluation=evaluation, models=models, data=data, split=split)

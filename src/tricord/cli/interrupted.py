@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tricord.cli.console import console
-from tricord.training.trained import CHECKPOINT_FILE, MODEL_FILE, STAGE1_FILE
+from tricord.training.folder import CHECKPOINT_FILE, MODEL_FILE, STAGE1_FILE
 
 
 @contextmanager

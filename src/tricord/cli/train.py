@@ -19,8 +19,8 @@ def command(
     model: Annotated[
         str,
         typer.Option(
-            help="cmc, cmc-variant (only MCR trains), cmc-gt (true labels of each modality), "
-            "cmc-wo-plgm, cmc-wo-pfm, cmc-wo-mcr, cmc-single-task, cmc-single-task-wo-pfm."
+            help="cmc, one of its variants (cmc-variant, cmc-gt, cmc-wo-plgm, ...) or a baseline "
+            "(self-mm, early-fusion, ...); tricord models lists them."
         ),
     ] = "cmc",
     seed: Annotated[

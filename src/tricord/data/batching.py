@@ -58,7 +58,8 @@ class TensorTable:
     """A split as tensors on one device; `fetch` makes a batch of any rows.
 
     sequences: what each modality feeds the model, in the model's order, when it is not just
-        the table's own features (tokens for a text encoder, say).
+        the table's own features (tokens for a text encoder, say). Those whose names the table
+        does not have are extras: they are no modality, and have no label.
     full_length: padding up to the file's length counts as frames, as in the released code.
     """
 
@@ -74,11 +75,14 @@ class TensorTable:
         used = table.sequences if sequences is None else sequences
         self.sequences = {k: _RaggedTensor.of(s, device) for k, s in used.items()}
         self.full_length = full_length
+        modalities = [name for name in used if name in table.sequences]
         self.present = torch.as_tensor(
-            np.stack([s.lengths > 0 for s in used.values()], axis=1), device=device
+            np.stack([used[name].lengths > 0 for name in modalities], axis=1), device=device
         )
-        self.scores = torch.as_tensor(table.scores, dtype=torch.float32, device=device)
-        self.labels = torch.as_tensor(scheme.to_class(table.scores), device=device)
+        columns = [0, *(1 + list(table.sequences).index(name) for name in modalities)]
+        scores = table.scores[:, columns]
+        self.scores = torch.as_tensor(scores, dtype=torch.float32, device=device)
+        self.labels = torch.as_tensor(scheme.to_class(scores), device=device)
 
     def __len__(self) -> int:
         return len(self.scores)

@@ -14,6 +14,8 @@ from tricord.data.mapped import blocks
 from tricord.errors import DataError, SealedSplitError
 
 SPLITS: tuple[str, ...] = ("train", "valid", "test")
+UNLABELLED = "unlabelled"  # clips for semi-supervised training, whose labels nobody knows
+NAMED_SPLITS = (*SPLITS, UNLABELLED)
 UNSPLIT = "all"  # the only split of a source that does not say who is in which
 ID_SEPARATOR = "$_$"
 
@@ -207,7 +209,8 @@ class FeatureTable:
 class Dataset:
     """The splits of one source.
 
-    splits: name -> table; ``train``, ``valid``, ``test`` in this field.
+    splits: name -> table; ``train``, ``valid``, ``test`` in this field, and sometimes
+        ``unlabelled``.
     source: where it came from, for messages.
     notices: what was found and mended while reading, one line each; with lazy sequences it grows
         as they are read.

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from tricord.data.schema import Dataset, FeatureTable
 from tricord.data.splits import subset_masks
 from tricord.errors import DataError
-from tricord.evaluation.metrics import correct, metrics, truth_two_way
+from tricord.evaluation.metrics import correct, metrics, regression_metrics, truth_two_way
 from tricord.evaluation.statistics import Interval, cluster_bootstrap, spread
 from tricord.inference.predictor import Predictions, predict, predict_stage1
 from tricord.labels import LabelScheme
-from tricord.training.trained import Trained
+from tricord.training.cmc import TrainedCMC
+from tricord.training.trained import TrainedModel
 from tricord.types import Polarity, Subset
 
 Array = NDArray[np.float64]
@@ -118,7 +119,7 @@ class Evaluation:
 
 
 def evaluate(
-    models: Mapping[str, Sequence[Trained]],
+    models: Mapping[str, Sequence[TrainedModel]],
     data: Dataset,
     split: str = "test",
     *,
@@ -127,8 +128,9 @@ def evaluate(
     """All rows of the table for models trained on this data.
 
     models: name -> one trained model a seed; the single modalities and the mean of stage 1 are
-    taken from the first name. floor: whose training labels make the majority, where it is not
-    ``data``. Clips without a label are left out. Raises DataError where there is none with one.
+    taken from the first CMC. Some may give scores and others classes, of the same labels. floor:
+    whose training labels make the majority, where it is not ``data``. Clips without a label
+    are left out. Raises DataError where there is none with one.
     """
     first = next(iter(models.values()))
     scheme = first[0].config.labels
@@ -136,20 +138,24 @@ def evaluate(
     data, truth = _labelled(data, split, scheme)
     table = data[split]
     judge = _Judge(table, truth, scheme)
+    alone_of = next((name for name, t in models.items() if isinstance(t[0], TrainedCMC)), None)
     majority = _majority(floor or data, scheme, len(table))
     rows = [judge.row(MAJORITY, [majority], "of the training labels")]
     if not data.simulated and (oracle := _sign_oracle(data, split, scheme)) is not None:
         note = "lookup on the true unimodal signs, fitted on train; not a bound"
         rows.append(judge.row(ORACLE, [oracle], note))
     for name, trained in models.items():
+        _check_same_labels(trained[0].config.labels, scheme, name)
         predictions = [predict(t, data, split) for t in trained]
-        if trained is first:
-            alone = [predict_stage1(t, data, split) for t in trained]
+        cmc = [t for t in trained if isinstance(t, TrainedCMC)]
+        if name == alone_of:
+            alone = [predict_stage1(t, data, split) for t in cmc]
             rows += _stage1_rows(judge, predictions[0], alone)
-        if trained[0].config.finetune.train == "all":  # else the votes are still those of stage 1
+        if cmc and cmc[0].config.finetune.train == "all":  # else votes are still those of stage 1
             means = [_mean(p.votes, p.present) for p in predictions]
             rows.append(judge.row(f"{name}, mean of votes", means))
-        rows.append(judge.row(name, [p.outputs for p in predictions]))
+        scores = [p.scores for p in predictions]
+        rows.append(judge.row(name, [p.outputs for p in predictions], scores=scores))
     return Evaluation(
         split=split,
         metric="accuracy" if scheme.polarity is None else "acc2",
@@ -174,6 +180,11 @@ def bayes_limits(data: Dataset) -> dict[Subset, float] | None:
     return {s: float(limit[str(s)][BAYES_RULE]) for s in Subset}
 
 
+def _check_same_labels(labels: LabelScheme, scheme: LabelScheme, name: str) -> None:
+    if labels.model_copy(update={"head": scheme.head}) != scheme:
+        raise DataError(f"model {name!r} was trained for other labels than the first of the table")
+
+
 class _Judge:
     """Scores outputs on the subsets of one table."""
 
@@ -182,19 +193,36 @@ class _Judge:
         all_of_it = {Subset.TEST: np.ones(len(table), dtype=bool)}
         self.subsets = all_of_it if scheme.polarity is None else subset_masks(table.scores)
 
-    def row(self, name: str, outputs: Sequence[Array], note: str = "") -> Row:
-        """outputs: one (N, c) array a seed."""
-        right = np.stack([correct(o, self.truth, self.scheme) for o in outputs])
-        cells = {s: self._cell(right, outputs, m) for s, m in self.subsets.items()}
+    def row(
+        self,
+        name: str,
+        outputs: Sequence[Array],
+        note: str = "",
+        scores: Sequence[Array | None] = (),
+    ) -> Row:
+        """outputs: one (N, c) array a seed, or (N, 1) scores; scores: (N,) beside classes."""
+        head = "regression" if outputs[0].shape[1] == 1 else "classification"
+        scheme = self.scheme.model_copy(update={"head": head})
+        right = np.stack([correct(o, self.truth, scheme) for o in outputs])
+        beside = scores if head == "classification" else ()
+        cells = {s: self._cell(right, outputs, m, scheme, beside) for s, m in self.subsets.items()}
         return Row(name, cells, right, note)
 
     def _cell(
-        self, right: NDArray[np.bool_], outputs: Sequence[Array], mask: NDArray[np.bool_]
+        self,
+        right: NDArray[np.bool_],
+        outputs: Sequence[Array],
+        mask: NDArray[np.bool_],
+        scheme: LabelScheme,
+        beside: Sequence[Array | None],
     ) -> Cell | None:
         if not mask.any():
             return None
         scores = self.table.scores[mask, 0]
-        measured = [metrics(o[mask], self.truth[mask], scores, self.scheme) for o in outputs]
+        measured = [metrics(o[mask], self.truth[mask], scores, scheme) for o in outputs]
+        for found, own in zip(measured, beside, strict=False):
+            if own is not None:  # the two-way decision stays that of the classes
+                found.update({**regression_metrics(own[mask], scores, scheme), **found})
         return Cell(
             interval=cluster_bootstrap(right[:, mask].mean(axis=0), self.table.videos[mask]),
             spread=spread(right[:, mask].mean(axis=1)),

@@ -116,7 +116,9 @@ class TextEncoder(nn.Module):
         """
         from transformers import AutoModel
 
-        model = _load(AutoModel, name, download, use_safetensors=True, dtype=torch.float32)
+        model = load_pretrained(
+            AutoModel, name, download, use_safetensors=True, dtype=torch.float32
+        )
         return cls(model, name, precision).eval()
 
     @classmethod
@@ -127,7 +129,7 @@ class TextEncoder(nn.Module):
         from transformers import AutoConfig, AutoModel
 
         make: Any = AutoModel.from_config
-        return cls(make(_load(AutoConfig, name, download)), name, precision).eval()
+        return cls(make(load_pretrained(AutoConfig, name, download)), name, precision).eval()
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> TextEncoder:
@@ -178,7 +180,7 @@ def tokenize(
     """Words to (N, L) token ids, zero padded to the longest, and (N,) lengths."""
     from transformers import AutoTokenizer
 
-    tokenizer = _load(AutoTokenizer, name, download)
+    tokenizer = load_pretrained(AutoTokenizer, name, download)
     if len(tokenizer) <= len(tokenizer.all_special_ids):  # every word would be unknown to it
         raise ConfigError(f"text encoder {name!r} cannot be loaded: it has no vocabulary")
     rows = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"]
@@ -199,7 +201,14 @@ def packaged(name: str) -> Path | None:
     return folder if (folder / "config.json").is_file() else None
 
 
-def _load(kind: Any, name: str, download: bool, **options: Any) -> Any:
+def load_pretrained(
+    kind: Any, name: str, download: bool, what: str = "text encoder", **options: Any
+) -> Any:
+    """``kind.from_pretrained`` on local files, or a hub where ``download`` allows it.
+
+    kind: one of transformers' Auto classes; what: the model's part, for messages. No code of the
+    model's own is run. Raises ConfigError where it cannot be loaded.
+    """
     from transformers.utils import logging
 
     untyped: Any = logging
@@ -208,7 +217,7 @@ def _load(kind: Any, name: str, download: bool, **options: Any) -> Any:
     looks_local = name.startswith((".", "/", "~")) or Path(name).exists()
     folder = Path(name).expanduser()
     if looks_local and not folder.is_dir():
-        raise ConfigError(f"text encoder: folder {name!r} does not exist")
+        raise ConfigError(f"{what}: folder {name!r} does not exist")
     try:
         return kind.from_pretrained(
             str(folder) if looks_local else name,
@@ -222,4 +231,4 @@ def _load(kind: Any, name: str, download: bool, **options: Any) -> Any:
             "text.download=true"
         )
         reason = str(error).strip().splitlines()[0] if looks_local else hint
-        raise ConfigError(f"text encoder {name!r} cannot be loaded: {reason}") from error
+        raise ConfigError(f"{what} {name!r} cannot be loaded: {reason}") from error

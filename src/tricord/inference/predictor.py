@@ -9,26 +9,28 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tricord.data.batching import Loader, TensorTable
 from tricord.data.schema import Dataset, FeatureTable
 from tricord.errors import ModelError
 from tricord.features.text import TEXT, Tick
 from tricord.labels import LabelScheme
-from tricord.models.cmc import CMC
-from tricord.training.run import model_inputs
-from tricord.training.trained import Trained
+from tricord.models.network import Network
+from tricord.training.cmc import TrainedCMC
+from tricord.training.loaders import model_inputs
+from tricord.training.trained import TrainedModel
+from tricord.types import Prediction
 
-BATCH_SIZE = 256
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """N clips in the table's order; modalities in the model's order.
+    """N clips in the table's order; modalities in the model's order, none where none votes.
 
     outputs: (N, c) logits of the consensus, or (N, 1) scores. votes: (N, K, c).
-    weights: (N, K). present: (N, K) bool.
+    weights: (N, K). present: (N, K) bool. scores: (N,) of a score head beside classes, or None.
     """
 
     ids: tuple[str, ...]
@@ -38,6 +40,7 @@ class Predictions:
     votes: Array
     weights: Array
     present: NDArray[np.bool_]
+    scores: Array | None = None
 
     @property
     def probabilities(self) -> Array:
@@ -48,8 +51,10 @@ class Predictions:
     def conflict(self) -> NDArray[np.bool_]:
         """(N,) whether the votes of the modalities present differ in class."""
         classes = self.classes(self.votes)
-        low = np.where(self.present, classes, self.scheme.num_classes).min(axis=1)
-        high = np.where(self.present, classes, -1).max(axis=1)
+        low = np.where(self.present, classes, self.scheme.num_classes).min(
+            axis=1, initial=self.scheme.num_classes
+        )
+        high = np.where(self.present, classes, -1).max(axis=1, initial=-1)
         return np.asarray(high > low)
 
     def classes(self, outputs: Array) -> NDArray[np.int64]:
@@ -68,6 +73,8 @@ class Predictions:
         conflict = self.conflict
         for i, clip in enumerate(self.ids):
             row: dict[str, Any] = {"id": clip, "label": names[decided[i]]}
+            if self.scores is not None:
+                row["score"] = round(float(self.scores[i]), 6)
             if probabilities is None:
                 row["score"] = round(float(self.outputs[i, 0]), 6)
             else:
@@ -97,25 +104,29 @@ def softmax(logits: Array) -> Array:
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
 
 
-def predict(trained: Trained, data: Dataset, split: str, tick: Tick | None = None) -> Predictions:
+def predict(
+    trained: TrainedModel, data: Dataset, split: str, tick: Tick | None = None
+) -> Predictions:
     """Apply a model to a split; labels are not needed.
 
     Raises ModelError where a modality is missing or its width is not the model's.
     """
     tensors = _tensors(trained, data, split, tokens=trained.config.text.finetune, tick=tick)
-    outputs, votes, weights = _apply(trained.model, tensors)
+    outputs, votes, weights, scores = _apply(trained.model, tensors)
+    voting = tuple(trained.widths)[: votes.shape[1]]
     return Predictions(
         ids=data[split].ids,
-        modalities=trained.model.modalities,
+        modalities=voting,
         scheme=trained.config.labels,
         outputs=outputs,
         votes=votes,
         weights=weights,
-        present=tensors.present.numpy(),
+        present=tensors.present.numpy()[:, : len(voting)],
+        scores=scores[:, 0] if scores.shape[1] else None,
     )
 
 
-def predict_stage1(trained: Trained, data: Dataset, split: str) -> Array:
+def predict_stage1(trained: TrainedCMC, data: Dataset, split: str) -> Array:
     """(N, K, c) logits of stage 1's unimodal models: what each modality says by itself.
 
     Raises as `predict` does.
@@ -124,7 +135,7 @@ def predict_stage1(trained: Trained, data: Dataset, split: str) -> Array:
     return _apply(trained.stage1, tensors)[1]
 
 
-def check_widths(trained: Trained, table: FeatureTable, where: str) -> None:
+def check_widths(trained: TrainedModel, table: FeatureTable, where: str) -> None:
     """Raise ModelError naming the first modality that does not fit."""
     for name, expected in trained.widths.items():
         if name not in table.sequences:
@@ -139,25 +150,37 @@ def check_widths(trained: Trained, table: FeatureTable, where: str) -> None:
 
 
 def _tensors(
-    trained: Trained, data: Dataset, split: str, *, tokens: bool, tick: Tick | None = None
+    trained: TrainedModel, data: Dataset, split: str, *, tokens: bool, tick: Tick | None = None
 ) -> TensorTable:
     """The model's inputs, in its order; labels are left out, so that any will do."""
     table, where = data[split], data.source
     check_widths(trained, table, where)
+    sequences = model_inputs(
+        table, trained.widths, where, trained.text_source(), tokens, tick, trained.model.inputs
+    )
     return TensorTable(
-        replace(table, scores=np.full((len(table), 1), np.nan)),
+        replace(table, scores=np.full((len(table), 1 + len(table.sequences)), np.nan)),
         trained.config.labels,
-        sequences=model_inputs(table, trained.widths, where, trained.text_source(), tokens, tick),
-        full_length=trained.config.model.padding == "ignored",
+        sequences=sequences,
+        full_length=trained.config.padding_counts,
     )
 
 
 @torch.no_grad()
-def _apply(model: CMC, table: TensorTable) -> tuple[Array, Array, Array]:
-    """(consensus, votes, weights) as float64, in the table's order."""
+def _apply(model: Network, table: TensorTable) -> tuple[Array, ...]:
+    """(outputs, votes, weights, scores) as float64, in the table's order."""
     model.eval()
-    parts = [model(batch) for batch in Loader(table, BATCH_SIZE).epoch()]
-    return tuple(  # type: ignore[return-value]
-        torch.cat([getattr(p, name) for p in parts]).double().numpy()
-        for name in ("consensus", "votes", "weights")
-    )
+    parts = [_voted(model(batch)) for batch in Loader(table, model.predict_clips).epoch()]
+    return tuple(torch.cat(p).double().numpy() for p in zip(*parts, strict=True))
+
+
+def _voted(found: Prediction | Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(outputs, votes, weights, scores) of B clips.
+
+    Votes of no modality where a model gives outputs alone; scores (B, 0) where there are none.
+    """
+    if isinstance(found, Prediction):
+        score = found.weights[:, :0] if found.score is None else found.score
+        return found.consensus, found.votes, found.weights, score
+    none = found.new_zeros(len(found), 0)
+    return found, none[..., None].expand(-1, -1, found.shape[1]), none, none

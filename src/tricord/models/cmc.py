@@ -12,19 +12,21 @@ from tricord.config import RunConfig
 from tricord.errors import ModelError
 from tricord.features.language import TextEncoder
 from tricord.models import released
+from tricord.models.network import Network
 from tricord.models.unimodal import Unimodal
 from tricord.nn.fusion import parameter_free_fusion
 from tricord.nn.router import ConsensusRouter, consensus, masked_softmax, pool
 from tricord.types import MODALITIES, Batch, Frames, Modality, Prediction
 
 
-class CMC(nn.Module):
+class CMC(Network):
     """Calibrated Multimodal Consensus.
 
     unimodal: name -> Unimodal, in the order of votes and weights.
     language: modality -> language model in front of its encoder, used for integer tokens only.
     temperature: tau of Eq. 32. fusion "none" skips PFM; router "mean" replaces MCR by the plain
-    mean of the votes. padding "ignored" takes padding for frames, as the released code does.
+    mean of the votes. score_head: a linear layer from h_m to a score, which changes nothing before
+    it. padding "ignored" takes padding for frames, as the released code does.
     """
 
     def __init__(
@@ -37,11 +39,13 @@ class CMC(nn.Module):
         router: Literal["mcr", "mean"] = "mcr",
         padding: Literal["masked", "ignored"] = "masked",
         language: Mapping[str, TextEncoder] | None = None,
+        score_head: bool = False,
     ) -> None:
         super().__init__()
         self.unimodal = nn.ModuleDict(unimodal)
         self.language = nn.ModuleDict(language or {})
         self.router = ConsensusRouter(d, len(unimodal)) if router == "mcr" else None
+        self.score_head = nn.Linear(d, 1) if score_head else None
         self.temperature = temperature
         self.fusion = fusion
         self.padding = padding
@@ -67,6 +71,7 @@ class CMC(nn.Module):
             router=config.finetune.router,
             padding=config.model.padding,
             language=language,
+            score_head=config.model.score_head,
         )
 
     @classmethod
@@ -106,8 +111,7 @@ class CMC(nn.Module):
         """From here on, backward passes compute them again: less memory, more time."""
         for part in self.parts.values():
             part.encoder.recompute = True
-        for encoder in self.language.values():
-            cast(TextEncoder, encoder).recompute_activations()
+        super().recompute_activations()
 
     @property
     def parts(self) -> dict[str, Unimodal]:
@@ -118,12 +122,6 @@ class CMC(nn.Module):
     def modalities(self) -> tuple[str, ...]:
         """Names in the order of votes and weights."""
         return tuple(self.unimodal)
-
-    @property
-    def size(self) -> int:
-        """Parameters outside the language model (Table IV)."""
-        language = {id(p) for p in self.language.parameters()}
-        return sum(p.numel() for p in self.parameters() if id(p) not in language)
 
     def encode(self, batch: Batch) -> Tensor:
         """h_x, (B, K, d): Eq. 1-4 of all modalities, before PFM."""
@@ -147,12 +145,13 @@ class CMC(nn.Module):
         fused = h
         if self.fusion == "pfm":
             fused = parameter_free_fusion(h, self.temperature, present)
-        votes = self.vote(fused)
+        votes, pooled = self.vote(fused), pool(fused, present)
         if self.router is None:
             weights = masked_softmax(torch.zeros_like(h[..., 0]), present)
         else:
-            weights = self.router(pool(fused, present), present)
-        return Prediction(consensus(votes, weights), votes, weights, h)
+            weights = self.router(pooled, present)
+        score = None if self.score_head is None else self.score_head(pooled.detach())
+        return Prediction(consensus(votes, weights), votes, weights, h, score)
 
     def forward(self, batch: Batch) -> Prediction:
         """Eq. 10-14 for B clips."""

@@ -28,8 +28,8 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: flo
     q, k, v: (N, H, w, L). mask: (N, L) bool, True where a frame may be looked at, at least one in
     each row; None where all may. dropout: share of the weights to drop. Returns (N, H, w, L).
     """
-    if q.shape[-1] == 1 and not dropout:  # one frame looks at itself
-        return v
+    if k.shape[-1] == 1 and not dropout:  # there is one frame to look at
+        return v.expand_as(q)
     if q.device.type != "cpu":
         where = None if mask is None else mask[:, None, None, :]
         q, k, v = (x.transpose(2, 3) for x in (q, k, v))

@@ -19,7 +19,7 @@ from tricord.evaluation.statistics import Interval, cluster_bootstrap, paired_cl
 from tricord.inference.predictor import Predictions, softmax
 from tricord.labels import LabelScheme
 from tricord.nn.ema import momentum_at
-from tricord.training.trained import Trained
+from tricord.training.cmc import TrainedCMC
 from tricord.types import Subset
 
 Array = NDArray[np.float64]
@@ -72,7 +72,7 @@ class Movement:
         return self.clips - int(self.moves.trace())
 
 
-def movements(trained: Trained, train: FeatureTable) -> list[Movement]:
+def movements(trained: TrainedCMC, train: FeatureTable) -> list[Movement]:
     """Of each modality, from the soft labels that stage 1 kept for the clips of train."""
     scheme, settings = trained.config.labels, trained.config.pretrain
     soft = trained.pretrained.labels.double().numpy()

@@ -8,13 +8,15 @@ from importlib.resources import files
 from pathlib import Path
 
 from tricord.data.schema import Dataset
+from tricord.errors import ConfigError
 from tricord.evaluation.table import Evaluation
 from tricord.files import write_atomically
 from tricord.report import clips, conclusions, labels, table, training, weights
 from tricord.report.markup import Html, folded, items, join, tag
 from tricord.report.subject import Subject
 from tricord.report.words import counted
-from tricord.training.trained import Trained
+from tricord.training.cmc import TrainedCMC
+from tricord.training.trained import TrainedModel
 
 _SECTIONS = (table, training, labels, weights, clips, conclusions)
 
@@ -23,7 +25,7 @@ def write_report(
     path: Path,
     *,
     evaluation: Evaluation,
-    models: Mapping[str, Sequence[Trained]],
+    models: Mapping[str, Sequence[TrainedModel]],
     data: Dataset,
     split: str,
 ) -> None:
@@ -32,8 +34,13 @@ def write_report(
     evaluation: the table of these models on this split. models: name -> one trained model a seed;
     figures and clips are those of the first name's first seed. data: with labels checked, as for
     `tricord.evaluation.table.evaluate`. The file is replaced whole or not at all.
+    Raises ConfigError where none of the models has votes to show.
     """
-    page = _page(Subject(evaluation, models, data, split))
+    voting = {name: [t for t in ts if isinstance(t, TrainedCMC)] for name, ts in models.items()}
+    voting = {name: trained for name, trained in voting.items() if trained}
+    if not voting:
+        raise ConfigError(f"{', '.join(models)}: a report shows votes, and there are none")
+    page = _page(Subject(evaluation, voting, data, split))
     # what UTF-8 cannot hold, as a reference
     content = page.encode("utf-8", "xmlcharrefreplace")
     write_atomically(path, lambda p: p.write_bytes(content))

@@ -13,7 +13,7 @@ from tricord.data.schema import Dataset, FeatureTable
 from tricord.evaluation.table import Evaluation
 from tricord.inference.predictor import Predictions, predict
 from tricord.labels import LabelScheme
-from tricord.training.trained import Trained
+from tricord.training.cmc import TrainedCMC
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Subject:
     """All that the sections look at; as `tricord.report.write_report` is given it."""
 
     evaluation: Evaluation
-    models: Mapping[str, Sequence[Trained]]
+    models: Mapping[str, Sequence[TrainedCMC]]
     data: Dataset
     split: str
 
@@ -31,7 +31,7 @@ class Subject:
         return next(iter(self.models))
 
     @property
-    def first(self) -> Trained:
+    def first(self) -> TrainedCMC:
         """The first seed of the first model."""
         return self.models[self.name][0]
 

@@ -9,7 +9,7 @@ import numpy as np
 from tricord.report import figures
 from tricord.report.markup import Html, charts, section, tag
 from tricord.report.subject import Subject
-from tricord.training.trained import Trained
+from tricord.training.cmc import TrainedCMC
 
 _TOWARDS = {
     "pseudo": "the pseudo labels",
@@ -33,7 +33,7 @@ def show(subject: Subject) -> Html:
     )
 
 
-def _stage1(trained: Trained) -> Html:
+def _stage1(trained: TrainedCMC) -> Html:
     history, settings = trained.history["pretrain"], trained.config.pretrain
     drawn = [
         _chart(history, name, f"Stage 1: {name}", trained.pretrained.epochs[name])
@@ -49,7 +49,7 @@ def _stage1(trained: Trained) -> Html:
     )
 
 
-def _stage2(trained: Trained) -> Html:
+def _stage2(trained: TrainedCMC) -> Html:
     history, settings = trained.history["finetune"], trained.config.finetune
     kept, how = len(history), "the last"
     if settings.select == "best":

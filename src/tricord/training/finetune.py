@@ -11,7 +11,6 @@ from torch import Tensor
 
 from tricord.config import RunConfig
 from tricord.data.batching import Loader, TensorTable
-from tricord.evaluation.metrics import correct
 from tricord.models.cmc import CMC
 from tricord.nn.losses import task_loss
 from tricord.training.loop import EpochReport, Stateful
@@ -21,6 +20,8 @@ from tricord.training.stages import (
     CmcStage,
     Targets,
     evaluation_mode,
+    multimodal_goal,
+    share_right,
 )
 from tricord.types import Batch, Prediction
 
@@ -92,29 +93,23 @@ class FinetuneStage(CmcStage):
         return prediction
 
     def _losses(self, batch: Batch, prediction: Prediction, targets: Targets) -> dict[str, Tensor]:
-        goal, known = self._multimodal_goal(batch)
+        goal, known = multimodal_goal(batch, self.config.labels)
         goals, classes, valid = targets.of(batch)
         losses = {"consensus": task_loss(prediction.consensus.unsqueeze(1), goal, known).sum()}
         if self.config.finetune.tasks == "multi":
             tasks = task_loss(prediction.votes, goals, valid)
             losses |= dict(zip(self.model.modalities, tasks, strict=True))
+        if prediction.score is not None:
+            known = batch.scores[:, :1].isfinite()
+            goal = batch.scores[:, :1].nan_to_num()
+            losses["score"] = task_loss(prediction.score.unsqueeze(1), goal, known).sum()
         losses["supcon"] = self._supcon(prediction.h, classes, valid)
         return {"loss": torch.stack(list(losses.values())).sum(), **losses}
 
     def _evaluate(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
         prediction = self._predict(batch, self.valid.table)
         losses = self._losses(batch, prediction, self.valid_targets)
-        return losses | self._accuracy(prediction.consensus, batch.label)
-
-    def _accuracy(self, outputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """How many are decided rightly; nothing for scores without a sign."""
-        scheme, known = self.config.labels, labels >= 0
-        if scheme.head == "regression" and scheme.polarity is None:
-            return {}
-        if not bool(known.any()) or not bool(outputs.isfinite().all()):
-            return {"accuracy": outputs.new_tensor(0.0)}
-        right = correct(outputs[known].cpu().numpy(), labels[known].cpu().numpy(), scheme)
-        return {"accuracy": outputs.new_tensor(right.mean())}
+        return losses | share_right(prediction.consensus, batch.label, self.config.labels)
 
     def end_epoch(self, epoch: int) -> EpochReport:
         """Keep the best epoch by the consensus' loss on valid, or the last."""

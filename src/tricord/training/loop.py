@@ -41,15 +41,19 @@ class EpochReport:
 class Stage(ABC):
     """One phase of training.
 
+    clips: how many an epoch visits, for progress; 0 where nobody knows.
     name, epochs, patience: patience counts epochs in a row without improvement; None never stops.
     members: everything that a checkpoint must hold, by name.
-    optimizers, schedulers: all are stepped together, once per ``accumulate`` batches.
+    optimizers, schedulers: all are stepped together, once per ``accumulate`` batches, on the
+        mean over the clips gathered, or, where ``summed``, on the sum of the batches' means.
     """
 
     name: str
     epochs: int
+    clips: int = 0
     patience: int | None = None
     accumulate: int = 1
+    summed: bool = False
     optimizers: Sequence[torch.optim.Optimizer] = ()
     schedulers: Sequence[LRScheduler] = ()
     _batches: int = 0
@@ -71,7 +75,7 @@ class Stage(ABC):
         """One batch: loss, backward, and an update every ``accumulate`` batches."""
         losses = self.loss(batch)
         # by clips, so that a smaller last batch counts for no more than its share
-        weight = len(batch) if self.accumulate > 1 else 1
+        weight = len(batch) if self.accumulate > 1 and not self.summed else 1
         (losses["loss"] * weight).backward()  # type: ignore[no-untyped-call]
         self._batches += 1
         self._weight += weight
@@ -79,12 +83,16 @@ class Stage(ABC):
             self.update()
         return losses
 
+    def frames(self, batch: Batch) -> int:
+        """How many the step on this batch was given."""
+        return batch.size
+
     def update(self) -> None:
         """Step optimisers and schedules on the mean over the clips gathered so far."""
         if not self._batches:
             return
         for optimizer in self.optimizers:
-            if self._weight > 1:
+            if self._weight > 1 and not self.summed:
                 grads = [p.grad for g in optimizer.param_groups for p in g["params"]]
                 torch._foreach_div_([g for g in grads if g is not None], self._weight)
             optimizer.step()
@@ -100,6 +108,10 @@ class Stage(ABC):
 
     def after_update(self) -> None:  # noqa: B027
         """After the optimisers' step."""
+
+    def end_batches(self) -> None:
+        """After the last batch: fewer than ``accumulate`` may be gathered."""
+        self.update()
 
     @abstractmethod
     def end_epoch(self, epoch: int) -> EpochReport:
@@ -184,7 +196,13 @@ def fit(
         progress.stale = 0 if report.improved else progress.stale + 1
         seconds = time.monotonic() - started
         progress.history.append(
-            {"epoch": epoch, **trained, **report.metrics, "seconds": round(seconds, 3)}
+            {
+                "epoch": epoch,
+                **trained,
+                **report.metrics,
+                "improved": float(report.improved),
+                "seconds": round(seconds, 3),
+            }
         )
         if checkpoint is not None:
             checkpoint.save(_snapshot(stage, progress))
@@ -195,18 +213,20 @@ def fit(
 
 
 def _train_epoch(stage: Stage, epoch: int, observer: Observer) -> dict[str, float]:
-    """Means over clips of what `step` returned."""
+    """Means, over the clips of which `step` told each, and how many frames it was given."""
     sums: dict[str, Tensor] = {}
-    clips = 0
+    clips: dict[str, int] = {}
+    frames = 0
     for batch in stage.batches(epoch):
         for name, value in stage.step(batch).items():
             sums[name] = sums.get(name, torch.zeros(())) + value.detach() * len(batch)
-        clips += len(batch)
+            clips[name] = clips.get(name, 0) + len(batch)
+        frames += stage.frames(batch)
         observer.step_done(stage, epoch, len(batch))
-    stage.update()
-    means = {f"train_{name}": float(total) / clips for name, total in sums.items()}
+    stage.end_batches()
+    means = {f"train_{name}": float(total) / clips[name] for name, total in sums.items()}
     _check_finite(stage, epoch, means)
-    return means
+    return {**means, "frames": float(frames)}
 
 
 def _check_finite(stage: Stage, epoch: int, numbers: Mapping[str, float]) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from tricord.config import RunConfig, TextConfig
+from tricord.config import Rate, RunConfig, TextConfig
 from tricord.models.cmc import CMC
 from tricord.types import Modality
 
@@ -61,6 +61,23 @@ def finetune_optimizers(model: CMC, config: RunConfig) -> list[torch.optim.Adam]
     rest = [p for p in model.parameters() if id(p) not in language]
     own = _adam([{"params": rest}], config.finetune.lr)
     return [own, *_language(model.language, config.text)]
+
+
+def group_optimizers(
+    groups: Mapping[str, Iterable[nn.Parameter]],
+    rates: Mapping[str, Rate],
+    language: nn.Module,
+    text: TextConfig,
+) -> list[torch.optim.Adam]:
+    """A rate for each named group of parameters; groups without one take that of "other".
+
+    The first is that of all outside the language model.
+    """
+    own = [
+        {"params": parameters, **(rates.get(name) or rates["other"]).model_dump()}
+        for name, parameters in groups.items()
+    ]
+    return [_adam(own, rates["other"].lr), *_language(language, text)]
 
 
 def step_in_backward(optimizers: Sequence[torch.optim.Optimizer]) -> list[RemovableHandle]:

@@ -23,6 +23,7 @@ from tricord.training.stages import (
     Targets,
     clone_state,
     evaluation_mode,
+    multimodal_goal,
 )
 from tricord.types import Batch
 
@@ -145,7 +146,7 @@ class PretrainStage(CmcStage):
         logits = self.shadow.vote(h)
         goals, classes, valid = self.valid_targets.of(batch)
         if self.config.pretrain.valid_targets == "fixed":
-            goal, known = self._multimodal_goal(batch)
+            goal, known = multimodal_goal(batch, self.config.labels)
             tasks = task_loss(logits, goal.expand(-1, h.shape[1]), batch.present & known)
         else:
             tasks = task_loss(logits, goals, valid)

@@ -1,4 +1,4 @@
-"""What both stages of CMC share: targets, SupCon, validation, the best epoch."""
+"""What stages share: validation, the best epoch; targets and SupCon for both of CMC's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from tricord.config import RunConfig
 from tricord.data.batching import Loader, TensorTable
+from tricord.evaluation.metrics import correct
 from tricord.labels import LabelScheme
 from tricord.models.cmc import CMC
 from tricord.nn.losses import modality_supcon
@@ -26,6 +27,7 @@ from tricord.training.optim import step_in_backward
 from tricord.types import Batch, Polarity
 
 State = dict[str, Tensor]
+M = TypeVar("M", bound=nn.Module)
 
 
 def clone_state(module: nn.Module) -> State:
@@ -113,14 +115,44 @@ class Targets:
         return (self.bank.hard(torch.arange(len(self.start))) != self.start).sum(dim=0)
 
 
-class CmcStage(Stage):
-    """What both stages share: the model, the loaders, SupCon."""
+def multimodal_goal(batch: Batch, scheme: LabelScheme) -> tuple[Tensor, Tensor]:
+    """y_m as (B, 1) goals, classes or scores, and (B, 1) bool known."""
+    known = (batch.label >= 0).unsqueeze(1)
+    if scheme.head == "regression":
+        return batch.scores[:, :1].nan_to_num(), known
+    return batch.label.unsqueeze(1), known
 
-    def __init__(self, model: CMC, train: Loader, valid: Loader, config: RunConfig) -> None:
+
+def task_goals(batch: Batch) -> tuple[Tensor, Tensor]:
+    """(B, 1 + K) scores, multimodal first, and (B, 1 + K) bool: known, and the modality present.
+
+    The multimodal score stands in for a modality's own where that is unknown.
+    """
+    goals = torch.where(batch.scores.isnan(), batch.scores[:, :1], batch.scores)
+    known = ~goals.isnan()
+    known[:, 1:] &= batch.present
+    return goals.nan_to_num(), known
+
+
+def share_right(outputs: Tensor, labels: Tensor, scheme: LabelScheme) -> dict[str, Tensor]:
+    """The share of (B, c) outputs that decide rightly; nothing for scores without a sign."""
+    known = labels >= 0
+    if scheme.head == "regression" and scheme.polarity is None:
+        return {}
+    if not bool(known.any()) or not bool(outputs.isfinite().all()):
+        return {"accuracy": outputs.new_tensor(0.0)}
+    right = correct(outputs[known].cpu().numpy(), labels[known].cpu().numpy(), scheme)
+    return {"accuracy": outputs.new_tensor(right.mean())}
+
+
+class ModelStage(Stage, Generic[M]):
+    """What the stages of all models share: the model, the loaders, means over valid."""
+
+    def __init__(self, model: M, train: Loader, valid: Loader) -> None:
         self.model = model
         self.train = train
         self.valid = valid
-        self.config = config
+        self.clips = len(train.table)
 
     def _own(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
         """Those of the language model, all but the first, step within backward where they can."""
@@ -142,23 +174,6 @@ class CmcStage(Stage):
         """Training mode."""
         self.model.train()
 
-    def _supcon(self, h: Tensor, classes: Tensor, valid: Tensor) -> Tensor:
-        """Eq. 8 with the labels of the configuration."""
-        options = self.config.supcon
-        labels = classes
-        if options.labels == "polarity":
-            labels = (classes >= positive_from(self.config.labels)).long()
-        return modality_supcon(
-            h, labels, valid, options.temperature, options.form, options.arithmetic
-        )
-
-    def _multimodal_goal(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """y_m as (B, 1) goals and (B, 1) bool known."""
-        known = (batch.label >= 0).unsqueeze(1)
-        if self.config.labels.head == "regression":
-            return batch.scores[:, :1].nan_to_num(), known
-        return batch.label.unsqueeze(1), known
-
     def _valid_means(self, epoch: int) -> dict[str, Tensor]:
         """Means over the clips of valid of what `_evaluate` gives, in evaluation mode."""
         sums: dict[str, Tensor] = {}
@@ -170,6 +185,24 @@ class CmcStage(Stage):
 
     def _evaluate(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
         raise NotImplementedError
+
+
+class CmcStage(ModelStage[CMC]):
+    """What both stages of CMC share: the configuration, SupCon."""
+
+    def __init__(self, model: CMC, train: Loader, valid: Loader, config: RunConfig) -> None:
+        super().__init__(model, train, valid)
+        self.config = config
+
+    def _supcon(self, h: Tensor, classes: Tensor, valid: Tensor) -> Tensor:
+        """Eq. 8 with the labels of the configuration."""
+        options = self.config.supcon
+        labels = classes
+        if options.labels == "polarity":
+            labels = (classes >= positive_from(self.config.labels)).long()
+        return modality_supcon(
+            h, labels, valid, options.temperature, options.form, options.arithmetic
+        )
 
 
 @contextmanager

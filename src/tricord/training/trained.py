@@ -1,4 +1,4 @@
-"""A trained model and its folder: safetensors and JSON."""
+"""A trained model of any kind: what it is, and its folder."""
 
 from __future__ import annotations
 
@@ -9,30 +9,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from tricord._version import __version__
-from tricord.config import RunConfig
-from tricord.errors import ModelError
+from tricord.config import CommonConfig
 from tricord.features.language import TextEncoder
 from tricord.features.text import TEXT, TextSource
-from tricord.models.cmc import CMC
-from tricord.models.released import load
-from tricord.training.checkpoint import (
-    generators,
-    load_tree,
-    read_json,
-    save_tree,
-    write_json,
-)
-from tricord.training.pretrain import Pretrained
+from tricord.models.network import Network
+from tricord.training.checkpoint import save_tree, write_json
+from tricord.training.folder import HISTORY_FILE, MODEL_FILE, WEIGHTS_FILE
 
-MODEL_FILE, CHECKPOINT_FILE, STAGE1_FILE = (
-    "model.json",
-    "checkpoint.safetensors",
-    "stage1.safetensors",
-)
-WEIGHTS_FILE, HISTORY_FILE = "model.safetensors", "history.json"
+History = Mapping[str, list[dict[str, float]]]
 
 
 def versions() -> dict[str, str]:
@@ -49,37 +34,29 @@ def versions() -> dict[str, str]:
 
 
 @dataclass
-class Trained:
-    """A trained model with all that is needed to apply and to explain it.
+class TrainedModel:
+    """A trained model with all that is needed to apply it.
 
-    model: CMC after stage 2. stage1: CMC whose unimodal models are those of stage 1, votes
-    averaged: the single-modality rows of every table. pretrained: labels and states of stage 1.
-    history: stage name -> one dict of numbers per epoch.
+    widths: modality -> numbers per frame. history: stage name -> one dict of numbers per epoch,
+    in the order of training.
     """
 
-    config: RunConfig
+    config: CommonConfig
     name: str
     seed: int
     widths: Mapping[str, int]
-    model: CMC
-    stage1: CMC
-    pretrained: Pretrained
-    history: Mapping[str, list[dict[str, float]]]
+    model: Network
+    history: History
     fingerprint: str
     simulated: bool
-    versions: Mapping[str, str] = field(default_factory=versions)
-    text: TextSource | None = None
+    versions: Mapping[str, str] = field(default_factory=versions, kw_only=True)
+    text: TextSource | None = field(default=None, kw_only=True)
 
     def text_source(self) -> TextSource:
         """The frozen text source, loaded when it is first needed."""
         if self.text is None:
             self.text = TextSource(self.config.text)
         return self.text
-
-    def save(self, folder: Path) -> None:
-        """Weights and JSON; a frozen language model is named, not copied."""
-        save_stage1(folder / STAGE1_FILE, self.pretrained, self.history["pretrain"])
-        self.complete(folder)
 
     def complete(self, folder: Path, *, weights: bool = True) -> None:
         """What training has not yet written; weights: False where the best state lies there."""
@@ -90,15 +67,22 @@ class Trained:
         write_json(folder / MODEL_FILE, self.about())
 
     def selected(self) -> dict[str, float]:
-        """The numbers on valid of the epoch of stage 2 that was kept."""
-        rows = self.history["finetune"]
-        if not rows:
+        """The numbers on valid of the epoch of the last stage that was kept."""
+        kept = [row for row in list(self.history.values())[-1] if row.get("improved")]
+        if not kept:
             return {}
-        settings = self.config.finetune
-        criterion = f"valid_{settings.criterion}"
-        row = rows[-1] if settings.select == "last" else min(rows, key=lambda r: r[criterion])
-        kept = {k.removeprefix("valid_"): v for k, v in row.items() if k.startswith("valid_")}
-        return {"epoch": row["epoch"], **kept}
+        numbers = {k.removeprefix("valid_"): v for k, v in kept[-1].items() if "valid_" in k}
+        return {"epoch": kept[-1]["epoch"], **numbers}
+
+    @property
+    def seconds(self) -> float:
+        """Time that all epochs took, validation included."""
+        return sum(row["seconds"] for rows in self.history.values() for row in rows)
+
+    @property
+    def frames(self) -> int:
+        """Tokens, audio and vision frames that training was given, each as often as it was."""
+        return int(sum(row["frames"] for rows in self.history.values() for row in rows))
 
     def about(self) -> dict[str, Any]:
         """What the model is: settings, seed, versions, data, sizes."""
@@ -111,60 +95,10 @@ class Trained:
             "versions": dict(self.versions),
             "data": {"fingerprint": self.fingerprint, "simulated": self.simulated},
             "valid": self.selected(),
-            "stage1_epochs": dict(self.pretrained.epochs),
-            "labels_moved": dict(self.pretrained.moved),
         }
 
 
-def load_trained(folder: Path) -> Trained:
-    """What `Trained.save` wrote; raises ModelError where the folder is no complete model."""
-    if not (folder / MODEL_FILE).is_file():
-        raise ModelError(f"{folder}: no {MODEL_FILE} found, a trained model's folder expected")
-    about = read_json(folder / MODEL_FILE)
-    try:
-        config = RunConfig.model_validate(about["config"])
-        known = {key: about[key] for key in ("name", "seed", "widths", "versions")}
-        known |= {key: about["data"][key] for key in ("fingerprint", "simulated")}
-    except (KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise ModelError(f"{folder / MODEL_FILE}: no description of a model ({reason})") from None
-    pretrained, _ = load_stage1(folder / STAGE1_FILE)
-    weights = load_tree(folder / WEIGHTS_FILE)
-    try:
-        with torch.random.fork_rng():  # fresh weights are drawn and overwritten
-            model = load(CMC.from_config(config, known["widths"], _language(config)), weights)
-            stage1 = stage1_model(config, known["widths"], pretrained)
-    except ModelError as error:
-        raise ModelError(f"{folder}: {error}") from None
-    return Trained(
-        config=config,
-        model=model.eval(),
-        stage1=stage1,
-        pretrained=pretrained,
-        history=read_json(folder / HISTORY_FILE),
-        **known,
-    )
-
-
-def stage1_model(config: RunConfig, widths: Mapping[str, int], pretrained: Pretrained) -> CMC:
-    """The unimodal models of stage 1 side by side; the mean of their votes for a consensus."""
-    plain = config.with_settings(
-        {"finetune.fusion": "none", "finetune.router": "mean", "finetune.train": "all"}
-    )
-    model = CMC.from_config(plain, widths, _language(config) if pretrained.language else {})
-    start_from(model, pretrained)
-    return model.eval()
-
-
-def start_from(model: CMC, pretrained: Pretrained) -> None:
-    """Fill the unimodal models, and the language model where stage 1 trained it."""
-    for name, state in pretrained.unimodal.items():
-        load(model.unimodal[name], state)
-    if pretrained.language:
-        load(model.language, pretrained.language)
-
-
-def _language(config: RunConfig) -> dict[str, TextEncoder]:
+def empty_language(config: CommonConfig) -> dict[str, TextEncoder]:
     """A language model to be filled from a saved state, where the configuration trains one."""
     text = config.text
     if not text.finetune:
@@ -174,19 +108,3 @@ def _language(config: RunConfig) -> dict[str, TextEncoder]:
         text.encoder, download=text.download, precision=text.precision
     )
     return {TEXT: encoder}
-
-
-def save_stage1(path: Path, result: Pretrained, history: list[dict[str, float]]) -> None:
-    """Stage 1's result, with the generators as they stand, so that stage 2 can be resumed."""
-    fields = {name: getattr(result, name) for name in Pretrained.__dataclass_fields__}
-    save_tree(path, {**fields, "history": history, "generators": generators()})
-
-
-def load_stage1(path: Path) -> tuple[Pretrained, dict[str, Any]]:
-    """(result, the rest: history and generators)."""
-    tree = load_tree(path)
-    try:
-        fields = {name: tree[name] for name in Pretrained.__dataclass_fields__}
-    except KeyError as error:
-        raise ModelError(f"{path}: {error.args[0]!r} is missing") from None
-    return Pretrained(**fields), tree

@@ -123,7 +123,7 @@ def test_other_sequences_than_the_tables_own() -> None:
     batch = TensorTable(table, SCHEME, sequences=only).fetch(np.array([1, 3]))
     assert list(batch.frames) == ["vision"]
     assert batch.present.shape == (2, 1)
-    assert batch.scores.shape == (2, 4)
+    assert batch.scores.shape == (2, 2)
 
 
 def test_without_sequences_the_rest_stays() -> None:
@@ -177,3 +177,16 @@ def test_batches_move_between_devices() -> None:
         "meta"
     }
     assert moved.frames["text"].lengths.device.type == "cpu"
+
+
+def test_labels_follow_the_order_of_the_modalities_and_extras_are_none() -> None:
+    table = make_table(random_lengths(9))
+    sequences = {n: table.sequences[n] for n in ("vision", "text")}
+    extra = {**sequences, "vision.kept": table.sequences["audio"]}
+    batch = TensorTable(table, SCHEME, sequences=extra).fetch(np.arange(9))
+    scores = table.scores[:, [0, 3, 1]]  # the table has text, audio, vision
+    np.testing.assert_array_equal(batch.scores, scores.astype(np.float32))
+    np.testing.assert_array_equal(batch.labels, SCHEME.to_class(scores))
+    lengths = [s.lengths for s in sequences.values()]
+    np.testing.assert_array_equal(batch.present, np.stack(lengths, axis=1) > 0)
+    assert set(batch.frames) == {"vision", "text", "vision.kept"}

@@ -20,8 +20,8 @@ from tricord.evaluation import table as tables
 from tricord.evaluation.table import MAJORITY, MEAN_OF_STAGE1, ORACLE, Evaluation, bayes_limits
 from tricord.inference.predictor import predict, predict_stage1
 from tricord.labels import LabelScheme, nominal, sentiment
+from tricord.training.cmc import TrainedCMC
 from tricord.training.run import train_one
-from tricord.training.trained import Trained
 from tricord.types import Polarity, Subset
 
 SIMS, CMU = sentiment(Polarity.NON_POSITIVE, 1.0), sentiment(Polarity.NON_NEGATIVE, 3.0)
@@ -31,7 +31,7 @@ SHORT = {"pretrain.epochs": 1, "finetune.epochs": 1}
 
 def train(
     data: Dataset, settings: Mapping[str, Any] | None = None, seeds: Sequence[int] = (1,)
-) -> list[Trained]:
+) -> list[TrainedCMC]:
     config = tiny_data.config({**SHORT, **(settings or {})})
     return [train_one(data, config, name="cmc", seed=s) for s in seeds]
 
@@ -42,12 +42,12 @@ def data() -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def trained(data: Dataset) -> list[Trained]:
+def trained(data: Dataset) -> list[TrainedCMC]:
     return train(data, seeds=(1, 2))
 
 
 @pytest.fixture(scope="module")
-def evaluation(trained: list[Trained], data: Dataset) -> Evaluation:
+def evaluation(trained: list[TrainedCMC], data: Dataset) -> Evaluation:
     return tables.evaluate({"cmc": trained}, data)
 
 
@@ -84,7 +84,7 @@ def test_rows_of_one_model(evaluation: Evaluation) -> None:
     assert "not a bound" in evaluation.row(ORACLE).note
 
 
-def test_rows_of_several_models(trained: list[Trained], data: Dataset) -> None:
+def test_rows_of_several_models(trained: list[TrainedCMC], data: Dataset) -> None:
     settings = {"finetune.train": "router_only", "finetune.fusion": "none"}
     config = tiny_data.config({**SHORT, **settings, "finetune.tasks": "single"})
     variant = [
@@ -99,7 +99,7 @@ def test_rows_of_several_models(trained: list[Trained], data: Dataset) -> None:
 
 
 def test_the_numbers_are_those_of_the_predictions(
-    evaluation: Evaluation, trained: list[Trained], data: Dataset
+    evaluation: Evaluation, trained: list[TrainedCMC], data: Dataset
 ) -> None:
     positive = data["test"].scores[:, 0] > 0
     found = [predict(t, data, "test") for t in trained]
@@ -122,7 +122,7 @@ def test_the_numbers_are_those_of_the_predictions(
             assert cell.interval.low <= cell.interval.estimate <= cell.interval.high
 
 
-def test_one_seed_has_no_spread(trained: list[Trained], data: Dataset) -> None:
+def test_one_seed_has_no_spread(trained: list[TrainedCMC], data: Dataset) -> None:
     cell = tables.evaluate({"cmc": trained[:1]}, data).row("cmc").cells[Subset.TEST]
     assert cell is not None
     assert cell.spread is None
@@ -137,7 +137,7 @@ def test_subsets_and_their_counts(evaluation: Evaluation, data: Dataset) -> None
 
 
 def test_absent_modalities_are_left_out_of_the_mean_of_votes(
-    trained: list[Trained], data: Dataset
+    trained: list[TrainedCMC], data: Dataset
 ) -> None:
     table = data["test"]
     lengths = table.sequences["audio"].lengths.copy()
@@ -153,7 +153,7 @@ def test_absent_modalities_are_left_out_of_the_mean_of_votes(
     assert row.right[0, 0] == ((two[2] > two[0]) == (table.scores[0, 0] > 0))
 
 
-def test_other_splits_can_be_evaluated(trained: list[Trained], data: Dataset) -> None:
+def test_other_splits_can_be_evaluated(trained: list[TrainedCMC], data: Dataset) -> None:
     found = tables.evaluate({"cmc": trained}, data.seal("test"), "valid")
     assert found.split == "valid"
     assert found.clips[Subset.TEST] == 9
@@ -273,7 +273,7 @@ RECORD = {
 }
 
 
-def test_bayes_limits_are_those_of_the_simulation(trained: list[Trained], data: Dataset) -> None:
+def test_bayes_limits_are_those_of_the_simulation(trained: list[TrainedCMC], data: Dataset) -> None:
     assert bayes_limits(data) is None
     simulated = replace(data, simulation=RECORD)
     found = tables.evaluate({"cmc": trained}, simulated)
@@ -287,7 +287,7 @@ def test_bayes_limits_are_those_of_the_simulation(trained: list[Trained], data: 
 
 
 def test_clips_without_a_label_are_left_out_and_none_at_all_is_an_error(
-    trained: list[Trained], data: Dataset
+    trained: list[TrainedCMC], data: Dataset
 ) -> None:
     scores = data["test"].scores.copy()
     scores[:3, 0] = np.nan
@@ -304,7 +304,7 @@ def test_clips_without_a_label_are_left_out_and_none_at_all_is_an_error(
 
 
 def test_a_label_beyond_the_scale_names_file_and_split(
-    trained: list[Trained], data: Dataset
+    trained: list[TrainedCMC], data: Dataset
 ) -> None:
     scores = data["test"].scores + 5
     other = Dataset({**data.splits, "test": replace(data["test"], scores=scores)}, "file.pkl")
@@ -313,7 +313,7 @@ def test_a_label_beyond_the_scale_names_file_and_split(
 
 
 def test_unknown_unimodal_labels_leave_the_whole_alone(
-    trained: list[Trained], data: Dataset
+    trained: list[TrainedCMC], data: Dataset
 ) -> None:
     scores = data["test"].scores.copy()
     scores[0, 2] = np.nan
@@ -323,7 +323,7 @@ def test_unknown_unimodal_labels_leave_the_whole_alone(
     assert ORACLE not in [row.name for row in found.rows]
 
 
-def test_an_empty_subset_is_a_dash(trained: list[Trained], data: Dataset) -> None:
+def test_an_empty_subset_is_a_dash(trained: list[TrainedCMC], data: Dataset) -> None:
     scores = np.repeat(data["test"].scores[:, :1], 4, axis=1)
     other = Dataset({**data.splits, "test": replace(data["test"], scores=scores)}, "x.pkl")
     found = tables.evaluate({"cmc": trained}, other)

@@ -16,8 +16,9 @@ from tricord.errors import ModelError
 from tricord.inference import predictor
 from tricord.inference.predictor import Predictions, check_widths, predict, softmax
 from tricord.labels import LabelScheme, sentiment
+from tricord.models.network import Network
+from tricord.training.cmc import TrainedCMC
 from tricord.training.run import train_one
-from tricord.training.trained import Trained
 from tricord.types import Polarity
 
 SCHEME = sentiment(Polarity.NON_POSITIVE, 1.0)
@@ -34,7 +35,7 @@ def without(table: FeatureTable, rows: Mapping[int, str]) -> FeatureTable:
     return replace(table, sequences=sequences)
 
 
-def train(data: Dataset, settings: Mapping[str, Any] | None = None) -> Trained:
+def train(data: Dataset, settings: Mapping[str, Any] | None = None) -> TrainedCMC:
     short = {"pretrain.epochs": 1, "finetune.epochs": 1}
     config = tiny_data.config({**short, **(settings or {})})
     return train_one(data, config, name="cmc", seed=1)
@@ -47,12 +48,12 @@ def data() -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def trained(data: Dataset) -> Trained:
+def trained(data: Dataset) -> TrainedCMC:
     return train(data)
 
 
 @pytest.fixture(scope="module")
-def predictions(trained: Trained, data: Dataset) -> Predictions:
+def predictions(trained: TrainedCMC, data: Dataset) -> Predictions:
     return predict(trained, data, "test")
 
 
@@ -85,18 +86,18 @@ def test_absent_modalities_have_no_weight_and_no_vote(predictions: Predictions) 
 
 
 def test_clips_do_not_depend_on_their_company(
-    trained: Trained, data: Dataset, predictions: Predictions, monkeypatch: pytest.MonkeyPatch
+    trained: TrainedCMC, data: Dataset, predictions: Predictions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = data["test"].take(np.array([7, 1, 4]))
     alone = predict(trained, Dataset({"new": table}, "new.pkl"), "new")
     np.testing.assert_allclose(alone.outputs, predictions.outputs[[7, 1, 4]], atol=1e-5)
-    monkeypatch.setattr(predictor, "BATCH_SIZE", 1)
+    monkeypatch.setattr(Network, "predict_clips", 1)
     single = predict(trained, data, "test")
     np.testing.assert_allclose(single.outputs, predictions.outputs, atol=1e-5)
 
 
 def test_stage_1_are_the_unimodal_models(
-    trained: Trained, data: Dataset, predictions: Predictions
+    trained: TrainedCMC, data: Dataset, predictions: Predictions
 ) -> None:
     import torch
 
@@ -199,7 +200,9 @@ def test_softmax_does_not_overflow() -> None:
 
 
 @pytest.mark.parametrize("modality", ["text", "audio", "vision"])
-def test_another_width_names_modality_found_and_expected(modality: str, trained: Trained) -> None:
+def test_another_width_names_modality_found_and_expected(
+    modality: str, trained: TrainedCMC
+) -> None:
     widths = {**tiny_data.WIDTHS, modality: 74}
     other = tiny_data.dataset(widths=widths)
     expected = (
@@ -212,7 +215,7 @@ def test_another_width_names_modality_found_and_expected(modality: str, trained:
 
 
 @pytest.mark.parametrize("modality", ["text", "audio", "vision"])
-def test_a_missing_modality_is_named(modality: str, trained: Trained) -> None:
+def test_a_missing_modality_is_named(modality: str, trained: TrainedCMC) -> None:
     widths = {k: v for k, v in tiny_data.WIDTHS.items() if k != modality}
     with pytest.raises(ModelError, match=rf"^tiny\.pkl: modality '{modality}' not found, the mod"):
         predict(trained, tiny_data.dataset(widths=widths), "test")
@@ -239,13 +242,13 @@ def test_more_modalities_in_another_order_are_no_matter() -> None:
     assert np.array_equal(found.outputs, predict(trained, Dataset(two, "two.pkl"), "test").outputs)
 
 
-def test_labels_beyond_the_scale_do_not_matter(trained: Trained, data: Dataset) -> None:
+def test_labels_beyond_the_scale_do_not_matter(trained: TrainedCMC, data: Dataset) -> None:
     strange = replace(data["test"], scores=np.full((12, 4), 99.0))
     found = predict(trained, Dataset({"test": strange}, "x"), "test")
     assert np.array_equal(found.outputs, predict(trained, data, "test").outputs)
 
 
-def test_prediction_leaves_the_generators_alone(trained: Trained, data: Dataset) -> None:
+def test_prediction_leaves_the_generators_alone(trained: TrainedCMC, data: Dataset) -> None:
     import torch
 
     before = torch.get_rng_state()

@@ -17,8 +17,8 @@ from tricord.data.batching import Loader, TensorTable
 from tricord.errors import TricordError
 from tricord.labels import sentiment
 from tricord.nn.ema import ModelEMA
+from tricord.training.folder import FolderCheckpoint
 from tricord.training.loop import EpochReport, Observer, Progress, Stage, Stateful, fit
-from tricord.training.run import FolderCheckpoint
 from tricord.types import Batch, Polarity
 
 SCHEME = sentiment(Polarity.NON_POSITIVE, 1.0)
@@ -353,7 +353,7 @@ def test_logged_losses_are_means_over_clips() -> None:
     stage.epochs = 1
     row = fit(stage)[0]
     assert row["train_loss"] == pytest.approx((2 * 2 + 2 * 2 + 1 * 1) / 5)
-    assert set(row) == {"epoch", "train_loss", "seconds"}
+    assert set(row) == {"epoch", "train_loss", "frames", "improved", "seconds"}
 
 
 @pytest.mark.parametrize("loss", [np.nan, np.inf, -np.inf])

@@ -21,22 +21,22 @@ from tricord.data.schema import Dataset, FeatureTable
 from tricord.errors import ConfigError, DataError, ModelError, SealedSplitError, TricordError
 from tricord.features.language import TextEncoder
 from tricord.inference.predictor import predict
-from tricord.training import run as runs
+from tricord.training import folder, session
 from tricord.training.checkpoint import load_tree
+from tricord.training.cmc import TrainedCMC
 from tricord.training.finetune import FinetuneStage
-from tricord.training.loop import Observer, Progress, Stage
-from tricord.training.pretrain import PretrainStage
-from tricord.training.run import subseed, train_one
-from tricord.training.stages import clone_state
-from tricord.training.trained import (
+from tricord.training.folder import (
     CHECKPOINT_FILE,
     HISTORY_FILE,
     MODEL_FILE,
     STAGE1_FILE,
     WEIGHTS_FILE,
-    Trained,
-    load_trained,
 )
+from tricord.training.loaders import subseed
+from tricord.training.loop import Observer, Progress, Stage
+from tricord.training.pretrain import PretrainStage
+from tricord.training.run import load_trained, train_one
+from tricord.training.stages import clone_state
 
 SETTINGS = {
     **tiny_data.MOVING,
@@ -55,37 +55,37 @@ def train(
     config: RunConfig | None = None,
     seed: int = 1,
     **options: Any,
-) -> Trained:
+) -> TrainedCMC:
     config = config or tiny_data.config({**SETTINGS, **(settings or {})})
     options = {"checkpoint_minutes": 0, **options}
     return train_one(data or tiny_data.dataset(), config, name="cmc", seed=seed, **options)
 
 
 @pytest.fixture(scope="module")
-def whole() -> Trained:
-    """Trained without a stop, in memory."""
+def whole() -> TrainedCMC:
+    """TrainedCMC without a stop, in memory."""
     return train()
 
 
 # ---------------------------------------------------------------------------------- reproducibility
 
 
-def test_the_same_seed_gives_the_same_bits(whole: Trained) -> None:
+def test_the_same_seed_gives_the_same_bits(whole: TrainedCMC) -> None:
     assert_same_training(train(), whole)
 
 
-def test_another_seed_gives_another_model(whole: Trained) -> None:
+def test_another_seed_gives_another_model(whole: TrainedCMC) -> None:
     other = train(seed=2)
     names = tiny_data.differs(other.model.state_dict(), whole.model.state_dict())
     learned = {n for n, _ in whole.model.named_parameters()}
     assert names >= learned
 
 
-def test_a_folder_changes_nothing(whole: Trained, tmp_path: Path) -> None:
+def test_a_folder_changes_nothing(whole: TrainedCMC, tmp_path: Path) -> None:
     assert_same_training(train(folder=tmp_path / "run"), whole)
 
 
-def test_labels_move_in_these_tests(whole: Trained) -> None:
+def test_labels_move_in_these_tests(whole: TrainedCMC) -> None:
     """Else nothing here would show that labels are kept and resumed."""
     assert sum(whole.pretrained.moved.values()) > 0
 
@@ -105,10 +105,10 @@ class Meddler(Observer):
         predict(self.finished, self.data, "test")
         self.seen += 1
 
-    finished: Trained
+    finished: TrainedCMC
 
 
-def test_evaluating_in_between_changes_nothing(whole: Trained) -> None:
+def test_evaluating_in_between_changes_nothing(whole: TrainedCMC) -> None:
     meddler = Meddler(tiny_data.dataset())
     meddler.finished = whole
     assert_same_training(train(observer=meddler), whole)
@@ -124,7 +124,7 @@ def test_global_generators_are_left_as_they_were() -> None:
     assert random.getstate() == before[2]
 
 
-def test_global_generators_have_no_influence(whole: Trained) -> None:
+def test_global_generators_have_no_influence(whole: TrainedCMC) -> None:
     torch.manual_seed(99)
     np.random.seed(99)
     random.seed(99)
@@ -158,7 +158,7 @@ class Known(Dataset):
         return "known"
 
 
-def test_training_never_looks_at_the_test_table(whole: Trained) -> None:
+def test_training_never_looks_at_the_test_table(whole: TrainedCMC) -> None:
     data = tiny_data.dataset()
     locked: Any = {**data.splits, "test": Untouchable()}
     with pytest.raises(AssertionError, match="was looked at"):
@@ -171,19 +171,19 @@ def test_training_never_looks_at_the_test_table(whole: Trained) -> None:
 def test_nobody_within_training_gets_at_the_test_table(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    class Curious(runs.Loaders):
+    class Curious(session.Loaders):
         def of(self, batch_size: int, *, tokens: bool) -> Any:
             with pytest.raises(SealedSplitError, match="split 'test' is sealed"):
                 self.table("test", tokens=tokens)
             asked.append(batch_size)
             return super().of(batch_size, tokens=tokens)
 
-    monkeypatch.setattr(runs, "Loaders", Curious)
+    monkeypatch.setattr(session, "Loaders", Curious)
     train()
     assert len(asked) == 2
 
 
-def test_the_test_split_makes_no_difference_but_the_fingerprint(whole: Trained) -> None:
+def test_the_test_split_makes_no_difference_but_the_fingerprint(whole: TrainedCMC) -> None:
     data = tiny_data.dataset()
     other = {**data.splits, "test": tiny_data.table("test", 5, seed=9)}
     trained = train(Dataset(other, data.source))
@@ -249,7 +249,7 @@ STOPS: dict[str, Callable[[], Observer]] = {
 @pytest.mark.parametrize("minutes", [0, 10])
 @pytest.mark.parametrize("stop", STOPS)
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
-    stop: str, minutes: float, whole: Trained, tmp_path: Path
+    stop: str, minutes: float, whole: TrainedCMC, tmp_path: Path
 ) -> None:
     """From the last epoch, or from the start of the stage where no checkpoint was due."""
     with pytest.raises(KeyboardInterrupt):
@@ -308,8 +308,8 @@ def test_a_model_that_no_epoch_was_best_of_is_written_at_the_end(
 
 def test_a_state_is_written_when_it_is_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [1000.0]
-    monkeypatch.setattr(runs.time, "monotonic", lambda: clock[-1])
-    checkpoint = runs.FolderCheckpoint(tmp_path, minutes=2)
+    monkeypatch.setattr(folder.time, "monotonic", lambda: clock[-1])
+    checkpoint = folder.FolderCheckpoint(tmp_path, minutes=2)
     kept = []
     for epoch, now in enumerate([1000.0, 1119.0, 1120.0, 1125.0, 1239.0, 1241.0, 1241.0], 1):
         clock.append(now)
@@ -325,7 +325,7 @@ def test_a_time_that_makes_no_sense_is_refused(minutes: float, tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_may_be_stopped_again_and_again(whole: Trained, tmp_path: Path) -> None:
+def test_a_run_may_be_stopped_again_and_again(whole: TrainedCMC, tmp_path: Path) -> None:
     for stop in STOPS.values():
         with pytest.raises(KeyboardInterrupt):
             train(folder=tmp_path, observer=stop())
@@ -333,7 +333,7 @@ def test_a_run_may_be_stopped_again_and_again(whole: Trained, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("model", ["router_only", "all"])
-def test_resume_with_stage_1_from_elsewhere(model: str, whole: Trained, tmp_path: Path) -> None:
+def test_resume_with_stage_1_from_elsewhere(model: str, whole: TrainedCMC, tmp_path: Path) -> None:
     settings = {"finetune.train": model, "finetune.lr": 0.01}
     straight = train(settings=settings, pretrained=whole)
     for epoch in (1, 2):
@@ -376,7 +376,7 @@ def test_weights_that_explode_in_the_last_step_are_no_result(tmp_path: Path) -> 
 # ------------------------------------------------------------------------- stage 1 from elsewhere
 
 
-def test_stage_1_from_another_model_is_not_trained_again(whole: Trained) -> None:
+def test_stage_1_from_another_model_is_not_trained_again(whole: TrainedCMC) -> None:
     started = []
 
     class Watch(Observer):
@@ -390,7 +390,7 @@ def test_stage_1_from_another_model_is_not_trained_again(whole: Trained) -> None
     tiny_data.assert_same_state(clone_state(trained.stage1), clone_state(whole.stage1))
 
 
-def test_stage_1_of_other_settings_is_refused(whole: Trained) -> None:
+def test_stage_1_of_other_settings_is_refused(whole: TrainedCMC) -> None:
     with pytest.raises(ConfigError, match="stage 1 can only be taken from a model with the same"):
         train(settings={"pretrain.lr": 0.5}, pretrained=whole)
 
@@ -401,13 +401,13 @@ def test_stage_1_of_other_settings_is_refused(whole: Trained) -> None:
     ids=lambda s: next(iter(s)),
 )
 def test_stage_1_of_another_network_or_loss_is_refused(
-    settings: dict[str, Any], whole: Trained
+    settings: dict[str, Any], whole: TrainedCMC
 ) -> None:
     with pytest.raises(ConfigError, match="stage 1 can only be taken from a model with the same"):
         train(settings=settings, pretrained=whole)
 
 
-def test_stage_1_of_other_data_is_refused(whole: Trained) -> None:
+def test_stage_1_of_other_data_is_refused(whole: TrainedCMC) -> None:
     with pytest.raises(ConfigError, match="from a model trained on the same data"):
         train(tiny_data.dataset(seed=7), pretrained=whole)
 
@@ -423,7 +423,7 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def tuned(
     bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., tuple[Trained, list[TextEncoder]]]:
+) -> Callable[..., tuple[TrainedCMC, list[TextEncoder]]]:
     """Trains with the language model finetuned; gives the encoders that were loaded too."""
     monkeypatch.setenv("TRICORD_CACHE", str(tmp_path / "cache"))
     loaded: list[TextEncoder] = []
@@ -435,7 +435,7 @@ def tuned(
 
     monkeypatch.setattr(TextEncoder, "from_pretrained", counting)
 
-    def run(labels: str, **options: Any) -> tuple[Trained, list[TextEncoder]]:
+    def run(labels: str, **options: Any) -> tuple[TrainedCMC, list[TextEncoder]]:
         settings = {
             **{"text.encoder": bert, "text.finetune": True, "text.lr": 1e-2},
             **{"pretrain.labels": labels, "pretrain.epochs": 2, "finetune.epochs": 2},
@@ -489,7 +489,7 @@ def test_a_finetuned_run_goes_on_to_the_same_bits(
 # ------------------------------------------------------------------------------------ the folder
 
 
-def test_a_saved_model_is_the_same_model(whole: Trained, tmp_path: Path) -> None:
+def test_a_saved_model_is_the_same_model(whole: TrainedCMC, tmp_path: Path) -> None:
     whole.save(tmp_path)
     loaded = load_trained(tmp_path)
     assert_same_training(loaded, whole)
@@ -501,7 +501,7 @@ def test_a_saved_model_is_the_same_model(whole: Trained, tmp_path: Path) -> None
     assert not loaded.stage1.training
 
 
-def test_a_folder_holds_safetensors_and_json_alone(whole: Trained, tmp_path: Path) -> None:
+def test_a_folder_holds_safetensors_and_json_alone(whole: TrainedCMC, tmp_path: Path) -> None:
     whole.save(tmp_path)
     names = {p.name for p in tmp_path.iterdir()}
     assert names == {MODEL_FILE, HISTORY_FILE, WEIGHTS_FILE, STAGE1_FILE}
@@ -512,7 +512,7 @@ def test_a_folder_holds_safetensors_and_json_alone(whole: Trained, tmp_path: Pat
     assert about["size"] == sum(p.numel() for p in whole.model.parameters())
 
 
-def test_loading_draws_no_random_numbers(whole: Trained, tmp_path: Path) -> None:
+def test_loading_draws_no_random_numbers(whole: TrainedCMC, tmp_path: Path) -> None:
     whole.save(tmp_path)
     before = torch.get_rng_state()
     load_trained(tmp_path)
@@ -522,7 +522,7 @@ def test_loading_draws_no_random_numbers(whole: Trained, tmp_path: Path) -> None
 @pytest.mark.parametrize("name", [MODEL_FILE, HISTORY_FILE, WEIGHTS_FILE, STAGE1_FILE])
 @pytest.mark.parametrize("damage", ["missing", "empty", "garbage", "cut"])
 def test_a_broken_folder_says_which_file(
-    name: str, damage: str, whole: Trained, tmp_path: Path
+    name: str, damage: str, whole: TrainedCMC, tmp_path: Path
 ) -> None:
     whole.save(tmp_path)
     path = tmp_path / name
@@ -554,7 +554,7 @@ def test_a_broken_folder_says_which_file(
     ids=range(9),
 )
 def test_a_description_that_does_not_fit_is_refused_in_one_line(
-    change: Callable[[dict[str, Any]], Any], match: str, whole: Trained, tmp_path: Path
+    change: Callable[[dict[str, Any]], Any], match: str, whole: TrainedCMC, tmp_path: Path
 ) -> None:
     whole.save(tmp_path)
     about = json.loads((tmp_path / MODEL_FILE).read_text())
@@ -566,7 +566,7 @@ def test_a_description_that_does_not_fit_is_refused_in_one_line(
     assert "\n" not in str(error.value)
 
 
-def test_a_description_that_is_a_list_is_refused(whole: Trained, tmp_path: Path) -> None:
+def test_a_description_that_is_a_list_is_refused(whole: TrainedCMC, tmp_path: Path) -> None:
     whole.save(tmp_path)
     (tmp_path / MODEL_FILE).write_text("[1, 2]")
     with pytest.raises(ModelError, match=r"model\.json"):

@@ -21,9 +21,9 @@ from tricord.labels import LabelScheme, nominal, sentiment
 from tricord.models.cmc import CMC
 from tricord.training.checkpoint import load_tree, save_tree
 from tricord.training.finetune import FinetuneStage
+from tricord.training.folder import FolderCheckpoint
 from tricord.training.loop import Observer, Progress, Stage, fit
 from tricord.training.pretrain import PretrainStage
-from tricord.training.run import FolderCheckpoint
 from tricord.training.stages import (
     Best,
     Targets,

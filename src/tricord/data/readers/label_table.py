@@ -26,11 +26,14 @@ from tricord.data.readers.delimited import (
     read_rows,
     shown,
 )
-from tricord.data.schema import ID_SEPARATOR, SPLITS, UNSPLIT, Dataset, FeatureTable, Ragged
+from tricord.data.schema import ID_SEPARATOR, NAMED_SPLITS, UNSPLIT, Dataset, FeatureTable, Ragged
 from tricord.types import MODALITIES
 
 SCORES = ("label", "label_T", "label_A", "label_V")  # as the columns of `LabelTable.scores`
-MODES = {**{name: name for name in SPLITS}, **dict.fromkeys(("val", "dev", "validation"), "valid")}
+MODES = {
+    **{name: name for name in NAMED_SPLITS},
+    **dict.fromkeys(("val", "dev", "validation"), "valid"),
+}
 _COLUMNS = ("video_id", "clip_id", "file", "text", *SCORES, "annotation", "mode")
 _CMU = ("start", "end", "video_id", "clip_id", "label")
 _SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
@@ -78,7 +81,7 @@ class LabelTable:
         modes = np.array(self.modes)
         return {
             name: self._split(name, np.flatnonzero(modes == name), sequences)
-            for name in SPLITS
+            for name in NAMED_SPLITS
             if name in self.modes
         }
 
@@ -236,8 +239,10 @@ def _modes(table: Cells, notices: list[str]) -> tuple[str, ...] | None:
     other: Counter[str] = Counter()
     for row, cell in enumerate(cells):
         if cell.lower() not in MODES:
-            raise table.error(row, "mode", f"{shown(cell)} found, expected one of {list(SPLITS)}")
-        if cell not in SPLITS:
+            raise table.error(
+                row, "mode", f"{shown(cell)} found, expected one of {list(NAMED_SPLITS)}"
+            )
+        if cell not in NAMED_SPLITS:
             other[cell] += 1
     notices += [
         f"mode: {shown(cell)} read as '{MODES[cell.lower()]}', {n} clips"

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tricord.data.mapped import blocks
-from tricord.data.schema import FeatureTable, LazySequence, LazySequences, Ragged
+from tricord.data.schema import UNLABELLED, FeatureTable, LazySequence, LazySequences, Ragged
 from tricord.errors import DataError
 from tricord.types import MODALITIES
 
@@ -26,6 +26,7 @@ LABEL = "regression_labels"
 _TEXT, _TOKENS, _CLASSES, _WORDS = "text", "text_bert", "classification_labels", "annotations"
 _SUFFIXES = {"text": "T", "audio": "A", "vision": "V"}
 FEATURE_KEYS = (*MODALITIES, _TOKENS)
+_LABELS = (LABEL, _CLASSES, _WORDS)
 # What one split has, all must have. Labels of one modality are left out: they are dropped from a
 # split where one of them is unknown.
 _COMMON_KEYS = (*FEATURE_KEYS, "audio_lengths", "vision_lengths", "raw_text", LABEL)
@@ -82,8 +83,9 @@ def _check_keys(readers: list[_Split]) -> None:
     for reader in readers:
         if "id" not in reader.raw:
             raise reader.error("id", "missing, expected a name for every clip")
+        unlabelled = _LABELS if reader.name == UNLABELLED else ()
         for key in common:
-            if key in some and key not in reader.raw:
+            if key in some and key not in reader.raw and key not in unlabelled:
                 owner = next(other.name for other in readers if key in other.raw)
                 raise reader.error(key, f"missing, expected as in split '{owner}'")
     if not some & set(FEATURE_KEYS):

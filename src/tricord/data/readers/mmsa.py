@@ -12,7 +12,7 @@ import numpy as np
 
 from tricord.data.readers.layout import FEATURE_KEYS, kind, read_layout
 from tricord.data.readers.pickle_safe import load_pickle
-from tricord.data.schema import SPLITS, UNSPLIT, Dataset
+from tricord.data.schema import NAMED_SPLITS, UNSPLIT, Dataset
 from tricord.errors import DataError
 
 _CONFIG = "config"
@@ -23,9 +23,9 @@ _MOST_SETTINGS, _DEEPEST_SETTING = 10_000, 20
 def read_mmsa(path: Path) -> Dataset:
     """The splits of a file in the MMSA layout (see `tricord.data.readers.layout`), as they are.
 
-    Any of train, valid, test may be absent. A file of one clip, as feature extraction writes it
-    (audio (L, width), vision (L, width), text (L, width), text_bert (3, L)), is one split with
-    the file's name as id. The top-level ``config`` becomes `Dataset.recipe`, a dictionary
+    Any of train, valid, test, unlabelled may be absent. A file of one clip, as feature extraction
+    writes it (audio (L, width), vision (L, width), text (L, width), text_bert (3, L)), is one split
+    with the file's name as id. The top-level ``config`` becomes `Dataset.recipe`, a dictionary
     ``simulation`` in it `Dataset.simulation`.
 
     Raises DataError naming file, split, key, what was found and what was expected.
@@ -33,11 +33,11 @@ def read_mmsa(path: Path) -> Dataset:
     content = load_pickle(path)
     if not isinstance(content, dict):
         raise DataError(f"{path}: {kind(content)} found, expected a dictionary of splits")
-    splits = {name: content[name] for name in SPLITS if name in content}
+    splits = {name: content[name] for name in NAMED_SPLITS if name in content}
     if not splits and any(key in content for key in FEATURE_KEYS):
         splits = {UNSPLIT: _one_clip(path, content)}
     if not splits:
-        raise DataError(f"{path}: no split found, expected at least one of {list(SPLITS)}")
+        raise DataError(f"{path}: no split found, expected at least one of {list(NAMED_SPLITS)}")
     tables, notices = read_layout(path, splits)
     recipe = _recipe(path, content.get(_CONFIG))
     simulation = recipe.pop("simulation", None)
@@ -115,8 +115,8 @@ def write_mmsa(
 
 
 def _unused(content: Mapping[object, object]) -> list[str]:
-    known = {*SPLITS, *_OTHER_KEYS}
-    if not any(name in content for name in SPLITS):
+    known = {*NAMED_SPLITS, *_OTHER_KEYS}
+    if not any(name in content for name in NAMED_SPLITS):
         known |= {*FEATURE_KEYS, "id", "raw_text"}
     names = [key for key in content if isinstance(key, str) and key not in known]
     return [f"top-level key {name[:40]!r} not used" for name in names]

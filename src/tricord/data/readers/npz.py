@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tricord.data.readers.delimited import shown
 from tricord.data.readers.layout import read_layout
 from tricord.data.readers.npy import NUMBERS_OR_TEXT, read_header
-from tricord.data.schema import SPLITS, UNSPLIT, Dataset
+from tricord.data.schema import NAMED_SPLITS, UNSPLIT, Dataset
 from tricord.errors import DataError
 
 _SEPARATORS = ("/", ".", "_")
@@ -96,14 +96,14 @@ def _by_split(
     rest: dict[str, NDArray[Any]] = {}
     for name, array in arrays.items():
         owner = next(
-            (s for s in SPLITS if name.startswith(tuple(s + c for c in _SEPARATORS))), None
+            (s for s in NAMED_SPLITS if name.startswith(tuple(s + c for c in _SEPARATORS))), None
         )
         if owner is None:
             rest[name] = array
         else:
             splits.setdefault(owner, {})[name[len(owner) + 1 :]] = array
     if splits:
-        ordered = {name: splits[name] for name in SPLITS if name in splits}
+        ordered = {name: splits[name] for name in NAMED_SPLITS if name in splits}
         return ordered, _unused(rest)
     if _MODE not in rest:
         return {UNSPLIT: cast(dict[str, Any], rest)}, []
@@ -125,10 +125,10 @@ def _split_by(
         words.tolist()
     except (ValueError, SystemError):
         raise DataError(f"{path}: key '{_MODE}': text that is no Unicode found") from None
-    unknown = sorted(set(words.tolist()) - set(SPLITS))
+    unknown = sorted(set(words.tolist()) - set(NAMED_SPLITS))
     if not len(words) or unknown:
         found = unknown[0][:40] if unknown else f"shape {mode.shape}"
-        raise DataError(f"{path}: key '{_MODE}': {found!r} found, expected {list(SPLITS)}")
+        raise DataError(f"{path}: key '{_MODE}': {found!r} found, expected {list(NAMED_SPLITS)}")
     for key, array in arrays.items():
         if len(array) != len(words):
             raise DataError(
@@ -137,6 +137,6 @@ def _split_by(
             )
     return {
         name: {key: array[words == name] for key, array in arrays.items()}
-        for name in SPLITS
+        for name in NAMED_SPLITS
         if name in words
     }

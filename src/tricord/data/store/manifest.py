@@ -25,7 +25,7 @@ _MOST_BYTES = 1 << 26
 _READ_BYTES = 1 << 20
 _SUM = "sha256"
 
-Split = Literal["train", "valid", "test", "all"]
+Split = Literal["train", "valid", "test", "unlabelled", "all"]
 Name = Literal["text", "audio", "vision"]
 Count = Annotated[int, Field(ge=0, lt=1 << 48)]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tricord.data.mapped import blocks
 from tricord.data.progress import Steps, Tick
-from tricord.data.schema import SPLITS, UNSPLIT, Dataset, FeatureTable, Ragged
+from tricord.data.schema import NAMED_SPLITS, UNSPLIT, Dataset, FeatureTable, Ragged
 from tricord.data.store.arrays import ArrayFile
 from tricord.data.store.folder import new_folder
 from tricord.data.store.format import (
@@ -223,7 +223,7 @@ def _check_content(dataset: Dataset, dtypes: Mapping[str, str]) -> None:
     if not dataset.splits:
         raise DataError(f"{dataset.source}: no split found, expected at least one")
     known = {
-        "split": (dataset.splits, (*SPLITS, UNSPLIT)),
+        "split": (dataset.splits, (*NAMED_SPLITS, UNSPLIT)),
         "modality": (dataset.modalities, MODALITIES),
     }
     for what, (names, possible) in known.items():

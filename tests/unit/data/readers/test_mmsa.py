@@ -265,6 +265,15 @@ def test_an_absent_modality_has_length_zero(splits: Splits, read: Read) -> None:
     assert read(splits)["train"].sequences["audio"].lengths.tolist() == [7, 0, 6, 2]
 
 
+def test_clips_without_labels_are_a_split_of_their_own(splits: Splits, read: Read) -> None:
+    more = {k: v for k, v in split("unlabelled", 7).items() if "label" not in k}
+    del more["annotations"]
+    data = read({**splits, "unlabelled": more})
+    assert list(data.splits) == ["train", "valid", "test", "unlabelled"]
+    assert np.isnan(data["unlabelled"].scores).all()
+    assert data["unlabelled"].ids[0].startswith("unlabelled")
+
+
 def test_an_unknown_split_is_named(splits: Splits, read: Read) -> None:
     splits["train_mix"] = split("mix")
     assert read(splits).notices == ("top-level key 'train_mix' not used",)

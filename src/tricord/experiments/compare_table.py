@@ -1,0 +1,168 @@
+"""What a comparison found: a row a model, and how each stands against the best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tricord.config import CommonConfig
+from tricord.evaluation.statistics import Interval, holm, over_seeds
+from tricord.evaluation.table import Cell, Row
+from tricord.experiments.compare_plan import Plan
+from tricord.tuning import Trial
+from tricord.types import Subset
+
+RESAMPLES = 10_000  # p is never below 2 in this many, and Holm multiplies by the number of rows
+SIMULATED = "SIMULATED DATA: nothing here may be concluded about people or real data sets"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A model that ran.
+
+    row: right decisions and metrics. size: parameters outside the language model. seconds,
+    frames: of training and of what it was given, one number a seed. clips_per_second: of
+    prediction on the split. trials: of tuning, none without it.
+    """
+
+    name: str
+    row: Row
+    config: CommonConfig
+    size: int
+    seconds: Sequence[float]
+    frames: Sequence[int]
+    clips_per_second: float
+    trials: Sequence[Trial] = ()
+
+    def cell(self, subset: Subset = Subset.TEST) -> Cell | None:
+        """Its numbers on a subset; None where that is empty or labels have no sign."""
+        return self.row.cells.get(subset)
+
+    @property
+    def accuracy(self) -> Interval:
+        """On the whole split."""
+        cell = self.cell()
+        assert cell is not None  # a split without a labelled clip is an error before this
+        return cell.interval
+
+
+@dataclass(frozen=True)
+class NotRun:
+    """A model that cannot run on this data, and the one line that says why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Against:
+    """A row minus the best one; p is two-sided, p_holm corrected for the number of rows."""
+
+    difference: Interval
+    p: float
+    p_holm: float
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The table with its provenance.
+
+    floor: the majority of the training labels. against: by name, for all rows but the best.
+    limits: accuracy by subset of the Bayes limit,
+    where it is known.
+    """
+
+    plan: Plan
+    rows: Sequence[Measured]
+    not_run: Sequence[NotRun]
+    floor: Row
+    best: str
+    against: Mapping[str, Against]
+    metric: str
+    clips: Mapping[Subset, int]
+    limits: Mapping[Subset, float] | None
+    source: str
+    fingerprint: str
+    simulated: bool
+    versions: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for a result file."""
+        plan = self.plan
+        return {
+            "kind": "compare",
+            "head": SIMULATED if self.simulated else None,
+            "simulated": self.simulated,
+            "preset": plan.preset,
+            "split": plan.split,
+            "metric": self.metric,
+            "seeds": list(plan.seeds),
+            "budget": {"rule": plan.budget, "trials": plan.trials},
+            "data": {"source": self.source, "fingerprint": self.fingerprint},
+            "versions": dict(self.versions),
+            "clips": {str(s): n for s, n in self.clips.items()},
+            "bayes_limit": self.limits and {str(s): v for s, v in self.limits.items()},
+            "majority": {str(s): _cell(self.floor.cells[s]) for s in self.clips},
+            "best": self.best,
+            "rows": [self._row(row) for row in self.rows],
+            "not_run": [asdict(row) for row in self.not_run],
+        }
+
+    def _row(self, row: Measured) -> dict[str, Any]:
+        against = self.against.get(row.name)
+        return {
+            "name": row.name,
+            **{str(s): _cell(row.cell(s)) for s in self.clips},
+            "size": row.size,
+            "training_seconds": list(row.seconds),
+            "frames_seen": list(row.frames),
+            "clips_per_second": row.clips_per_second,
+            "against_best": against and asdict(against),
+            "settings": dict(self.plan.settings.get(row.name, {})),
+            "trials": [asdict(trial) for trial in row.trials],
+            "config": row.config.model_dump(mode="json"),
+        }
+
+
+def best_of(rows: Sequence[Measured]) -> Measured:
+    """The row of highest mean accuracy, of equal ones the smallest."""
+    return min(rows, key=lambda row: (-row.accuracy.estimate, row.size))
+
+
+def against_best(
+    rows: Sequence[Measured], best: Measured, videos: NDArray[np.str_]
+) -> dict[str, Against]:
+    """Each other row minus the best on the same clips; seeds and videos resampled, crossed.
+
+    p values are corrected by Holm's method for the number of rows.
+    """
+    others = [row for row in rows if row is not best]
+    ours = best.row.right.astype(float)
+    found = [
+        over_seeds(o.row.right.astype(float), ours, videos, resamples=RESAMPLES).decision
+        for o in others
+    ]
+    corrected = holm([c.p for c in found])
+    return {
+        other.name: Against(c.difference, c.p, float(p))
+        for other, c, p in zip(others, found, corrected, strict=True)
+    }
+
+
+def _cell(cell: Cell | None) -> dict[str, Any] | None:
+    if cell is None:
+        return None
+    i = cell.interval
+    return {
+        "mean": i.estimate,
+        "low": i.low,
+        "high": i.high,
+        "level": i.level,
+        "method": i.method,
+        "spread_over_seeds": cell.spread,
+        "metrics": dict(cell.metrics),
+    }

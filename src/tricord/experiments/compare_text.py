@@ -1,0 +1,159 @@
+"""A comparison as words: the cells of its table, and the whole of it as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from tricord.evaluation.table import Cell, Row
+from tricord.experiments.compare_table import SIMULATED, Compared, Measured
+from tricord.models import registry
+from tricord.report.words import percent, signed
+from tricord.types import Subset
+
+NONE = "-"
+# Table IV of the CMC paper: the descriptions of these two do not suffice to build them.
+# preset -> accuracy on D_test, and F1 where the paper gives it, in percent
+QUOTED: Mapping[str, Mapping[str, str]] = {
+    "TriagedMSA (2025)": {"ch-sims-v2": "83.75"},
+    "SDRS (2025)": {
+        "ch-sims": "82.79",
+        "mosi": "84.77, F1 84.70",
+        "mosei": "84.37, F1 84.27",
+    },
+}
+NOTES = (
+    "Means over the seeds. The 95 % interval resamples whole videos; sd is the standard deviation "
+    "over seeds.",
+    "To best: the row minus the best one, in points; p: of that difference, on the same clips, "
+    "seeds and videos resampled, two-sided, corrected by Holm's method. The best row was chosen "
+    "on these very clips, so that p is a little too small.",
+    "Error and correlation of CMC are those of a linear score head that changes nothing else; its "
+    "decisions are those of its classes.",
+    "Size: parameters outside the language model. Training: seconds of all epochs with their "
+    "validation, the mean of the seeds. Frames: text, audio and vision frames that training was "
+    "given; a model that takes means beforehand is given those. Clips/s: from the data set in "
+    "memory to predictions, the median of three.",
+)
+
+
+def cells(compared: Compared, row: Measured) -> dict[str, str]:
+    """Column -> text, the same for the screen and for the document."""
+    against = compared.against.get(row.name)
+    return {
+        **floor_cells(compared, row.row),
+        "to best": NONE if against is None else signed(100 * against.difference.estimate, 1),
+        "p": "best" if against is None else f"{against.p_holm:.3f}",
+        "size": f"{row.size:,}",
+        "train s": three_digits(sum(row.seconds) / len(row.seconds)),
+        "frames": amount(sum(row.frames) / len(row.frames)),
+        "clips/s": three_digits(row.clips_per_second),
+    }
+
+
+def floor_cells(compared: Compared, row: Row) -> dict[str, str]:
+    """Column -> text of how right a row is; the other columns, of a model alone, are empty."""
+    whole = row.cells[Subset.TEST]
+    assert whole is not None
+    interval, measured = whole.interval, whole.metrics
+    return {
+        compared.metric: percent(interval.estimate),
+        "sd": NONE if whole.spread is None else percent(whole.spread),
+        "95 %": f"{percent(interval.low)}-{percent(interval.high)}",
+        "to best": NONE,
+        "p": NONE,
+        **{str(s): _estimate(row.cells[s]) for s in compared.clips if s is not Subset.TEST},
+        "F1": _number(measured.get("f1", measured.get("macro_f1"))),
+        "MAE": _number(measured.get("mae")),
+        "Corr": _number(measured.get("corr")),
+        **dict.fromkeys(("size", "train s", "frames", "clips/s"), NONE),
+    }
+
+
+def markdown(compared: Compared) -> str:
+    """The whole comparison as a document."""
+    plan = compared.plan
+    clips = ", ".join(f"{s} {n}" for s, n in compared.clips.items())
+    parts = [
+        f"# Models compared on {compared.source}",
+        f"**{SIMULATED}**" if compared.simulated else "",
+        f"Preset {plan.preset}, split {plan.split} (clips: {clips}), seeds "
+        f"{', '.join(map(str, plan.seeds))}. Budget: {plan.budget}.",
+        _by_hand(plan.settings),
+        _table(compared),
+        _limit(compared),
+        *NOTES,
+        _quoted(compared),
+        "![accuracy against size](accuracy-size.svg)",
+        "![accuracy against training time](accuracy-time.svg)",
+        f"Data {compared.fingerprint[:16]}; "
+        + ", ".join(f"{name} {version}" for name, version in compared.versions.items())
+        + ".",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _by_hand(settings: Mapping[str, Mapping[str, Any]]) -> str:
+    changed = [f"{m}.{path}={value}" for m, own in settings.items() for path, value in own.items()]
+    return f"Set by hand: {', '.join(f'`{setting}`' for setting in changed)}." if changed else ""
+
+
+def _table(compared: Compared) -> str:
+    rows = [
+        {"model": compared.floor.name, "year": NONE, **floor_cells(compared, compared.floor)},
+        *(
+            {"model": row.name, "year": _year(row.name), **cells(compared, row)}
+            for row in compared.rows
+        ),
+    ]
+    head = list(rows[0])
+    found = [[row[column] for column in head] for row in rows]
+    blank = [""] * (len(head) - 3)
+    missing = [[r.name, _year(r.name), f"not run: {r.reason}", *blank] for r in compared.not_run]
+    return _grid(head, [*found, *missing])
+
+
+def _limit(compared: Compared) -> str:
+    if compared.limits is None:
+        return ""
+    limits = ", ".join(f"{s} {percent(v)}" for s, v in compared.limits.items())
+    return f"Bayes limit of the simulation, in its population: {limits}."
+
+
+def _quoted(compared: Compared) -> str:
+    """Numbers of the paper for models that nobody can build; none beside simulated data."""
+    preset = compared.plan.preset
+    rows = [[name, found[preset]] for name, found in QUOTED.items() if preset in found]
+    if compared.simulated or not rows:
+        return ""
+    return (
+        "Quoted from the paper, not run (Table IV; no public description suffices to build them, "
+        f"and features and splits may differ):\n\n{_grid(['model', 'Acc2 %'], rows)}"
+    )
+
+
+def _year(name: str) -> str:
+    return str(registry.get(name).year)
+
+
+def _grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(c.replace('|', '/') for c in line)} |" for line in lines)
+
+
+def _estimate(cell: Cell | None) -> str:
+    return NONE if cell is None else percent(cell.interval.estimate)
+
+
+def _number(value: float | None) -> str:
+    return NONE if value is None else f"{value:.3f}"
+
+
+def three_digits(value: float) -> str:
+    """More only before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def amount(value: float) -> str:
+    """``12.3 M``, or the number itself where it is small."""
+    return f"{value:,.0f}" if value < 1e5 else f"{value / 1e6:,.3g} M"
