@@ -156,8 +156,8 @@ def epoch(_: Path, store: Path) -> None:
     from tricord.data.store import read_store
     from tricord.features.text import TextSource
     from tricord.models.cmc import CMC
-    from tricord.training.pretrain import PretrainStage
     from tricord.training.loaders import Loaders
+    from tricord.training.pretrain import PretrainStage
 
     def without_text(table: FeatureTable) -> FeatureTable:
         sequences = {k: s for k, s in table.sequences.items() if k != "text"}

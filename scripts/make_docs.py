@@ -1,9 +1,11 @@
-"""Render the results in README.md from docs/results, in docs/performance.md from bench/results.
+"""Render the results in README.md and docs/baselines.md from docs/results, in docs/performance.md
+from bench/results.
 
-Five kinds of JSON file are known: a table (`tricord.evaluation.table.Evaluation.to_json`), a
+Seven kinds of JSON file are known: a table (`tricord.evaluation.table.Evaluation.to_json`), a
 comparison over data sets (`tricord.experiments.demo.compare_over_seeds`), options
-(`scripts/measure_options.py`), time and memory of files (`scripts/bench_data.py`), and what
-`tricord bench` measures. The text between the markers is a function of the files alone.
+(`scripts/measure_options.py`), time and memory of files (`scripts/bench_data.py`), what
+`tricord compare` keeps, what `tricord models --sizes --json` prints, and what `tricord bench`
+measures. The text between the markers is a function of the files alone.
 
     python scripts/make_docs.py
 """
@@ -18,8 +20,13 @@ from typing import Any
 from tricord.bench.tables import table_of
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = {"README.md": "docs/results", "docs/performance.md": "bench/results"}
+PAGES = {
+    "README.md": "docs/results",
+    "docs/baselines.md": "docs/results/compare",
+    "docs/performance.md": "bench/results",
+}
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+SIZES = "sizes.json"
 PLACEHOLDER = "No results are kept yet."
 SUBSETS = ("D_test", "D_msc", "D_msi")
 BAYES_RULE = "pos>neg+neutral"
@@ -46,17 +53,18 @@ def load_results(folder: Path) -> dict[str, Any]:
 
 
 def _result(name: str, content: Mapping[str, Any]) -> str:
-    rows = content.get("rows")
+    rows, kind = content.get("rows"), str(content.get("kind"))
+    kinds = {"options": _options, "data files": _data_files, "compare": _compare}
+    if kind in kinds:
+        return kinds[kind](name, content)
+    if kind.startswith("bench "):
+        return _bench(name, content)
+    if name == SIZES:
+        return _sizes(name, content)
     if isinstance(rows, Sequence):
         return _evaluation(name, content)
     if isinstance(rows, Mapping) and "data_fingerprints" in content:
         return _over_data_sets(name, content)
-    if content.get("kind") == "options":
-        return _options(name, content)
-    if content.get("kind") == "data files":
-        return _data_files(name, content)
-    if str(content.get("kind")).startswith("bench "):
-        return _bench(name, content)
     raise ValueError(f"{name}: of no known kind")
 
 
@@ -169,6 +177,79 @@ def _data_files(name: str, content: Mapping[str, Any]) -> str:
         [said, *(f"{c['ratio'][key]:.3g}" for c in sizes.values())] for key, said in ratios.items()
     ]
     return f"{caption}\n\n{_table(['', *sizes], rows)}"
+
+
+def _sizes(file: str, content: Mapping[str, Any]) -> str:
+    """Parameters by model and data set."""
+    data_sets = list(next(iter(content.values())))
+    rows = [
+        [f"`{model}`", *(f"{counted[d]:,}" for d in data_sets)]
+        for model, counted in content.items()
+    ]
+    caption = f"[`{file}`](results/compare/{file}), as `tricord models --sizes --json` prints it:"
+    return f"{caption}\n\n{_table(['', *data_sets], rows)}"
+
+
+def _compare(name: str, content: Mapping[str, Any]) -> str:
+    """The models of one comparison, the best by mean first named."""
+    subsets = [s for s in SUBSETS if content["majority"].get(s)]
+    by_hand = {
+        f"{row['name']}.{path}={value}"
+        for row in content["rows"]
+        for path, value in row["settings"].items()
+    }
+    clips = ", ".join(f"{s} {content['clips'][s]}" for s in subsets)
+    caption = (
+        f"{_simulated(content)}[`{name}`](results/compare/{name}): {content['metric']} on "
+        f"{content['split']} of `{content['data']['source']}` (clips: {clips}) in %, mean of seeds "
+        f"{', '.join(map(str, content['seeds']))}, standard deviation over seeds, 95 % interval "
+        f"over videos; p against `{content['best']}`, the best row by mean, Holm-corrected; "
+        "seconds of training and frames given to it, mean of the seeds. "
+        f"Budget: {content['budget']['rule']}."
+    )
+    if by_hand:
+        caption += f" By hand: {', '.join(f'`{setting}`' for setting in sorted(by_hand))}."
+    head = ["", *subsets, "p", "F1", "MAE", "Corr", "size", "train s", "frames", "clips/s"]
+    blank = [""] * (len(head) - len(subsets) - 4)
+    rows = [["majority class", *_right(content["majority"], subsets, ""), *blank[1:]]]
+    for row in content["rows"]:
+        against = row["against_best"]
+        seconds, frames = (_mean(row[key]) for key in ("training_seconds", "frames_seen"))
+        rows.append(
+            [
+                f"`{row['name']}`",
+                *_right(row, subsets, "best" if against is None else _p(against["p_holm"])),
+                f"{row['size']:,}",
+                f"{seconds:.3g}" if seconds < 100 else f"{seconds:.0f}",
+                f"{frames:,.0f}",
+                f"{row['clips_per_second']:,.0f}",
+            ]
+        )
+    rows += [[f"`{r['name']}`", f"not run: {r['reason']}"] for r in content["not_run"]]
+    if limits := content["bayes_limit"]:
+        rows.append(["Bayes limit (population)", *(_percent(limits[s]) for s in subsets)])
+    rows = [[*row, *[""] * (len(head) - len(row))] for row in rows]
+    stem = name.removesuffix(".json")
+    figures = [f"![{what}](results/compare/{stem}-{what}.svg)" for what in ("size", "time")]
+    return "\n\n".join([caption, _table(head, rows), *figures])
+
+
+def _right(row: Mapping[str, Any], subsets: Sequence[str], p: str) -> list[str]:
+    """Accuracy by subset, p, F1, MAE and correlation."""
+    cells = []
+    for subset in subsets:
+        cell = row[subset]
+        spread = cell["spread_over_seeds"]
+        deviation = "" if spread is None else f" sd {_percent(spread)}"
+        interval = f"({_percent(cell['low'])}-{_percent(cell['high'])})"
+        cells.append(f"{_percent(cell['mean'])}{deviation} {interval}")
+    measured = row[subsets[0]]["metrics"]
+    numbers = [measured.get(key) for key in ("f1", "mae", "corr")]
+    return [*cells, p, *("-" if n is None else f"{n:.3f}" for n in numbers)]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
 
 
 def _bench(name: str, content: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ from tricord.cli import run
 from tricord.cli.app import app
 from tricord.data.readers.mmsa import write_mmsa
 from tricord.data.simulation.simulate import simulate
+from tricord.models import registry
 from tricord.models.variants import VARIANTS
 from tricord.report.facts import epochs_to_move
 
@@ -270,6 +271,62 @@ def test_half_widths() -> None:
 def test_readme_is_up_to_date_with_the_result_files() -> None:
     docs = make_docs()
     assert docs.render(README, docs.load_results(ROOT / "docs" / "results")) == README
+
+
+def test_the_page_of_other_models_is_up_to_date_with_its_files_and_they_with_the_models() -> None:
+    docs = make_docs()
+    kept = docs.load_results(ROOT / "docs" / "results" / "compare")
+    page = (ROOT / "docs" / "baselines.md").read_text(encoding="utf-8")
+    assert docs.render(page, kept) == page
+    assert kept[docs.SIZES] == {name: registry.sizes(name) for name in registry.MODELS}
+
+
+CELL = {"mean": 0.775, "low": 0.7, "high": 0.8125, "spread_over_seeds": 0.02, "metrics": {}}
+COMPARE = {
+    "kind": "compare",
+    "simulated": True,
+    "split": "test",
+    "metric": "acc2",
+    "seeds": [1, 2],
+    "budget": {"rule": "published settings"},
+    "data": {"source": "some.pkl"},
+    "clips": {"D_test": 4},
+    "bayes_limit": {"D_test": 0.85},
+    "majority": {"D_test": {**CELL, "spread_over_seeds": None}},
+    "best": "cmc",
+    "rows": [
+        {
+            "name": "tfn",
+            "D_test": {**CELL, "metrics": {"f1": 0.5, "mae": 0.25, "corr": 0.125}},
+            "size": 12345,
+            "training_seconds": [1.0, 2.0],
+            "frames_seen": [1000, 2000],
+            "clips_per_second": 3000.4,
+            "against_best": {"p_holm": 0.0004},
+            "settings": {"epochs": 3},
+        }
+    ],
+    "not_run": [{"name": "lmf", "reason": "no words"}],
+}
+
+
+def test_comparisons_and_sizes_are_rendered_by_hand() -> None:
+    docs = make_docs()
+    page = f"{docs.BEGIN}\n{docs.END}"
+    files = {"c.json": COMPARE, docs.SIZES: {"cmc": {"mosi": 108382}}}
+    lines = docs.render(page, files).splitlines()
+    for line in (
+        "| majority class | 77.5 (70.0-81.2) |  | - | - | - |  |  |  |  |",
+        "| `tfn` | 77.5 sd 2.0 (70.0-81.2) | < 0.001 | 0.500 | 0.250 | 0.125 | 12,345 | 1.5 | "
+        "1,500 | 3,000 |",
+        "| `lmf` | not run: no words |  |  |  |  |  |  |  |  |",
+        "| Bayes limit (population) | 85.0 |  |  |  |  |  |  |  |  |",
+        "![size](results/compare/c-size.svg)",
+        "| `cmc` | 108,382 |",
+    ):
+        assert line in lines
+    assert any(line.startswith("**SIMULATED data.** [`c.json`]") for line in lines)
+    assert any("By hand: `tfn.epochs=3`." in line for line in lines)
 
 
 EVALUATION = {
