@@ -221,12 +221,15 @@ class BaselineConfig(CommonConfig):
     accumulate: batches whose gradients are summed before a step. leftovers: what becomes of fewer
         at an epoch's end; the originals drop them.
     rates: by optimiser group: a modality, or "other".
-    possible_heads: which kinds of output the model can have (`LabelScheme.head`).
+    possible_heads: which kinds of output the model can have (`LabelScheme.head`). frozen_text:
+        whether it takes a language model's features as they are, as published.
     text_vector: what stands for a whole sentence: its first frame (the [CLS] of a language model),
         or the mean of its frames; "auto" takes the first where text.encoder names a model.
+    rounding: decimals of the loss that selects the epoch; None for all.
     """
 
     possible_heads: ClassVar[tuple[str, ...]] = ("regression",)
+    frozen_text: ClassVar[bool] = False
 
     modalities: tuple[str, ...] = MODALITIES
     epochs: Count = 200
@@ -236,6 +239,7 @@ class BaselineConfig(CommonConfig):
     leftovers: Literal["step", "drop"] = "step"
     rates: dict[str, Rate]
     text_vector: Literal["auto", "first", "mean"] = "auto"
+    rounding: Annotated[int, Field(ge=0)] | None = None
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -243,6 +247,8 @@ class BaselineConfig(CommonConfig):
             raise ValueError(
                 f"labels.head: this model has no {self.labels.head!r}, it needs scores"
             )
+        if self.frozen_text and self.text.finetune:
+            raise ValueError("text.finetune: this model's language model is frozen, as published")
         if "other" not in self.rates:
             raise ValueError("rates.other: is needed")
         return self
@@ -255,11 +261,11 @@ class BaselineConfig(CommonConfig):
         return self.text_vector == "first"
 
     def only(self, names: Iterable[str]) -> Self:
-        """The same settings for those of its modalities that the data has, in this order."""
+        """The same settings for those of its modalities that the data has: text, audio, vision."""
         names = list(names)
         if strange := [n for n in names if n not in MODALITIES]:
             raise ConfigError(f"modalities: no settings for {strange[0]!r}")
-        found = [n for n in self.modalities if n in names]
+        found = [n for n in MODALITIES if n in names and n in self.modalities]
         if not found:
             wanted, there = ", ".join(self.modalities), ", ".join(names)
             raise ConfigError(f"modalities: this model reads {wanted}; the data has {there}")

@@ -6,7 +6,7 @@ B clips, K modalities; tasks are the fusion of all modalities and each alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple, Self
+from typing import ClassVar, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,8 @@ class AVMCConfig(BaselineConfig):
         the second, though their sign is not.
     """
 
+    frozen_text: ClassVar[bool] = True
+
     encoder_width: dict[str, Count]
     encoder_dropout: Dropout
     head_width: dict[str, Count]
@@ -44,8 +46,8 @@ class AVMCConfig(BaselineConfig):
     output: Literal["labels", "unit"] = "labels"
 
     def released(self) -> Self:
-        """Scores in (-1, 1), [CLS]."""
-        return self.with_settings({"output": "unit", "text_vector": "first"})
+        """Scores in (-1, 1), the loss that selects by 4 decimals, [CLS]."""
+        return self.with_settings({"output": "unit", "rounding": 4, "text_vector": "first"})
 
 
 def _encoder(width: int, hidden: int, dropout: float) -> nn.Sequential:

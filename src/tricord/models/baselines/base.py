@@ -107,7 +107,6 @@ class BaselineStage(ModelStage[B], Generic[B]):
     ) -> None:
         """best_file: where the best epoch's model is kept; None in memory."""
         super().__init__(model, train, valid)
-        self.config: Any = model.config
         self.epochs, self.patience = model.config.epochs, model.config.patience
         self.accumulate, self.summed = model.config.accumulate, True
         self._own(self.make_optimizers())
@@ -155,6 +154,8 @@ class BaselineStage(ModelStage[B], Generic[B]):
     def end_epoch(self, epoch: int) -> EpochReport:
         """Keep the model if its loss on valid is the smallest so far."""
         means = {name: float(value) for name, value in self._valid_means(epoch).items()}
+        if (digits := self.model.config.rounding) is not None:
+            means["loss"] = round(means["loss"], digits)
         improved = epoch >= self.keep_from and self.best.improves(means["loss"], epoch)
         if improved:
             self.best.keep(self.model.state_dict())

@@ -13,17 +13,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from torch import Tensor, nn
 
 from tricord.config import BaselineConfig, Count, Dropout, Positive, Rate, Share
-from tricord.data.batching import Loader, TensorTable, row_order
+from tricord.data.batching import Loader
+from tricord.data.schema import UNLABELLED
 from tricord.errors import DataError
 from tricord.models.baselines.base import TEXT, Baseline, BaselineStage, scores_of
+from tricord.models.baselines.mc_teacher_clips import Mixture, Queue
 from tricord.models.entry import Choice, Entry, Range
 from tricord.nn.ema import ModelEMA
 from tricord.nn.losses import task_loss
@@ -34,7 +36,6 @@ from tricord.training.optim import group_optimizers
 from tricord.training.stages import multimodal_goal
 from tricord.types import Batch, Frames
 
-UNLABELLED = "unlabelled"  # the split
 FUSED, FILTER = "fused", "filter"  # keys of weights and rates
 Part = Literal["mixed", "labelled", "agreement"]
 
@@ -60,8 +61,9 @@ class MCTeacherConfig(BaselineConfig):
         the original lets flow into the teacher itself changes nothing, no optimiser has it.
     filter_accumulates: gradients of the filter's agreement are summed over all batches so far.
     filter_twice: the main optimiser moves the filter as well, by the same gradient.
-    rounding: decimals of the loss that selects the epoch; None for all.
     """
+
+    frozen_text: ClassVar[bool] = True
 
     hidden: dict[str, Count]
     post: dict[str, Count]
@@ -80,15 +82,12 @@ class MCTeacherConfig(BaselineConfig):
     detached: bool = True
     filter_accumulates: bool = False
     filter_twice: bool = False
-    rounding: int | None = Field(default=None, ge=0)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         pairs = pair_names(self.modalities)
         if not pairs:
             raise ValueError("modalities: two are needed, the filter compares pairs")
-        if self.text.finetune:
-            raise ValueError("text.finetune: this model's language model is frozen, as published")
         for name in ("supervised", "consistency"):
             missing = [n for n in (*pairs, FUSED) if n not in getattr(self, name)]
             if missing:
@@ -104,6 +103,7 @@ class MCTeacherConfig(BaselineConfig):
                 "filter_accumulates": True,
                 "filter_twice": True,
                 "rounding": 4,
+                "text_vector": "first",
             }
         )
 
@@ -257,89 +257,6 @@ def divergence(student: Tensor, teacher: Tensor) -> Tensor:
         reduction="none",
     )
     return terms.sum(dim=-1)
-
-
-@dataclass(frozen=True)
-class Mixture:
-    """Batches over the clips with and without labels, shuffled together by (seed, epoch).
-
-    In a batch those of ``labelled`` come first, and labels of the others are unknown, whatever
-    the file says. ``index`` counts in each clip's own table.
-    """
-
-    labelled: TensorTable
-    unlabelled: TensorTable
-    batch_size: int
-    seed: int
-
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        """Every clip once."""
-        first = len(self.labelled)
-        order = row_order(first + len(self.unlabelled), self.seed, epoch)
-        for start in range(0, len(order), self.batch_size):
-            rows = order[start : start + self.batch_size]
-            with_label = self.labelled.fetch(rows[rows < first])
-            without = self.unlabelled.fetch(rows[rows >= first] - first)
-            yield _joined(with_label, _forgotten(without))
-
-
-def _forgotten(batch: Batch) -> Batch:
-    return replace(
-        batch,
-        scores=torch.full_like(batch.scores, math.nan),
-        labels=torch.full_like(batch.labels, -1),
-    )
-
-
-def _joined(a: Batch, b: Batch) -> Batch:
-    frames = {
-        name: Frames(
-            torch.cat([x.values, b.frames[name].values]),
-            torch.cat([x.lengths, b.frames[name].lengths]),
-        )
-        for name, x in a.frames.items()
-    }
-    return Batch(
-        frames=frames,
-        present=torch.cat([a.present, b.present]),
-        index=torch.cat([a.index, b.index]),
-        scores=torch.cat([a.scores, b.scores]),
-        labels=torch.cat([a.labels, b.labels]),
-    )
-
-
-class Queue:
-    """What teacher and student made of this epoch's clips without labels, in their order.
-
-    It is empty between epochs and so no part of what a checkpoint holds.
-    """
-
-    def __init__(self) -> None:
-        self._teacher: list[Tensor] = []
-        self._student: list[Tensor] = []
-
-    def add(self, teacher: Tensor, student: Tensor) -> None:
-        """(n, P + 1, f) each."""
-        self._teacher.append(teacher.detach())
-        self._student.append(student.detach())
-
-    def drain(self, batch_size: int) -> Iterator[Batch]:
-        """Batches of places, to be looked up by `of`; then the queue is empty."""
-        self._teacher, self._student = [torch.cat(self._teacher)], [torch.cat(self._student)]
-        for start in range(0, len(self._teacher[0]), batch_size):
-            places = torch.arange(start, min(start + batch_size, len(self._teacher[0])))
-            yield Batch(
-                frames={},
-                present=torch.ones(len(places), 0, dtype=torch.bool),
-                index=places,
-                scores=torch.full((len(places), 1), math.nan),
-                labels=torch.full((len(places), 1), -1),
-            )
-        self._teacher, self._student = [], []
-
-    def of(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The teacher's and the student's (n, P + 1, f), at places that `drain` gave."""
-        return self._teacher[0][batch.index], self._student[0][batch.index]
 
 
 @dataclass
@@ -523,12 +440,6 @@ class MCTeacherStage(BaselineStage[MCTeacher]):
             momentum = teacher_momentum(self.model.config.momentum, pace.within, pace.ratio)
             self.teacher.update(self.model, momentum)
             pace.within += 1
-
-    def _valid_means(self, epoch: int) -> dict[str, Tensor]:
-        means = super()._valid_means(epoch)
-        if (digits := self.model.config.rounding) is not None:
-            means["loss"] = means["loss"].round(decimals=digits)
-        return means
 
 
 # The paper's program has settings for two data sets; CH-SIMS takes those of its second version,

@@ -310,9 +310,10 @@ class MseAdapterStage(BaselineStage[MseAdapter]):
 
     def make_optimizers(self) -> list[torch.optim.Optimizer]:
         """AdamW over all of the adapter."""
-        rate = self.config.rates["other"].model_dump()
+        config = self.model.config
+        rate = config.rates["other"].model_dump()
         parameters = self.model.parameters()
-        return [torch.optim.AdamW(parameters, **rate, eps=self.config.epsilon, fused=True)]
+        return [torch.optim.AdamW(parameters, **rate, eps=config.epsilon, fused=True)]
 
     def loss(self, batch: Batch) -> Mapping[str, Tensor]:
         """Of the answers' tokens."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from tricord.config import BaselineConfig, Count, Dropout, Positive, Rate
 from tricord.models.baselines.base import TEXT, Baseline, BaselineStage, scores_of
 from tricord.models.entry import Choice, Entry, Range
+from tricord.nn.chunks import plan
 from tricord.nn.encoder import FrameNorm, sinusoidal_positions
 from tricord.types import Batch, Frames
 
@@ -215,11 +216,23 @@ class MulT(Baseline):
                 self.crossmodal[f"{source}_to_{target}"](x, *embedded[source])
                 for source in self._sources(target)
             ]
-            seen = transformer(torch.cat(streams, dim=-1), None, mask)
-            last.append(last_frame(seen, frames[target].lengths))
+            last.append(self._read(transformer, torch.cat(streams, dim=-1)[mask], frames[target]))
         vector = torch.cat(last, dim=1)
         out: Tensor = self.out(vector + self.residual(vector))
         return out
+
+    def _read(self, transformer: nn.Module, hidden: Tensor, frames: Frames) -> Tensor:
+        """(F, d) -> (B, d): each clip's last frame after self-attention; like lengths together."""
+        found = hidden.new_zeros(len(frames), hidden.shape[1])
+        if not len(hidden):
+            return found
+        chunks = plan(frames.lengths, hidden.device)
+        last = []
+        for chunk, part in chunks.split(hidden):
+            whole = part.new_ones(chunk.shape, dtype=torch.bool)
+            seen = transformer(part, None, whole if chunk.mask is None else chunk.mask)
+            last.append(last_frame(seen, frames.lengths[chunk.rows.cpu()]))
+        return found.index_copy(0, chunks.rows, torch.cat(last))
 
 
 class MulTStage(BaselineStage[MulT]):

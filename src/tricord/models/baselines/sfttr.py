@@ -128,13 +128,14 @@ class SFTTRConfig(BaselineConfig):
         )
 
     def released(self) -> Self:
-        """Every oddity as in the released implementation."""
+        """Every oddity as in the released implementation, [CLS]."""
         return self.with_settings(
             {
                 "padding_from": "zero_sum",
                 "pooling": "all_positions",
                 "companions": "rank_positions",
                 "decayed": "released",
+                "text_vector": "first",
             }
         )
 

@@ -12,21 +12,21 @@ from dataclasses import replace
 from functools import partial
 from math import ceil, floor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from tricord.data.batching import Loader
-from tricord.models.baselines.base import TEXT, B, Baseline, BaselineStage
+from tricord.models.baselines.base import TEXT, Baseline, BaselineStage
 from tricord.models.baselines.sfttr_companions import Companions, contrast
 from tricord.training.loop import Stateful
 from tricord.training.stages import evaluation_mode, share_right
 from tricord.types import Batch, Frames
 
 if TYPE_CHECKING:
-    from tricord.models.baselines.sfttr import SFTTR, StagePlan
+    from tricord.models.baselines.sfttr import SFTTR, SFTTRConfig, StagePlan
 
 _AT_ONCE = 256  # clips that are encoded together where nothing is learned
 _LAYER = re.compile(r"\blayers?\.(\d+)\.")
@@ -61,12 +61,15 @@ def reading(loader: Loader, *names: str) -> Loader:
     return replace(loader, table=table)
 
 
-class PlannedStage(BaselineStage[B]):
+P = TypeVar("P", bound="SFTTR | ModalityScorer")
+
+
+class PlannedStage(BaselineStage[P], Generic[P]):
     """A stage with one AdamW or Adam, and a rate that rises and falls."""
 
     def __init__(
         self,
-        model: B,
+        model: P,
         train: Loader,
         valid: Loader,
         length: StagePlan,
@@ -101,7 +104,7 @@ class PlannedStage(BaselineStage[B]):
 
     def _decays(self, name: str, parameter: nn.Parameter) -> bool:
         """Whether there is decay on a parameter (`SFTTRConfig.decayed`)."""
-        if self.config.decayed == "weights":
+        if self.model.config.decayed == "weights":
             return parameter.ndim > 1
         if self.plan.optimizer == "adam" or self.name == TEXT:
             return True
@@ -111,6 +114,8 @@ class PlannedStage(BaselineStage[B]):
 
 class ModalityScorer(Baseline):
     """One encoder of the whole model, shared with it, and a classifier for this stage alone."""
+
+    config: SFTTRConfig
 
     def __init__(self, whole: SFTTR, name: str) -> None:
         super().__init__(whole.config, {name: whole.widths[name]})
@@ -264,11 +269,15 @@ class FusionStage(PlannedStage["SFTTR"]):
         return {"loss": total, **losses}
 
     def _mono_loss(self, clips: Batch, close: Tensor, far: Tensor, used: Tensor) -> Tensor:
-        """Close parts by themselves say the multimodal score, far ones their modality's own."""
+        """Close parts by themselves say the multimodal score, far ones their modality's own.
+
+        Those of absent modalities say nothing.
+        """
         assert self.model.mono is not None
         outputs = self.model.mono(torch.cat([close, far])).squeeze(-1)
         goal = torch.cat([clips.scores[:, 0].expand(len(close), -1), own_scores(clips)])
-        return squared_error(outputs, goal, goal.isfinite() & used)
+        known = goal.isfinite() & used & clips.present.T.repeat(2, 1)
+        return squared_error(outputs, goal, known)
 
     def _evaluate(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
         labels = self.model.config.labels

@@ -134,7 +134,7 @@ def test_scores_stay_in_their_range(output: str, bounds: tuple[float, float]) ->
 
 def test_released_settings() -> None:
     config = registry.get("av-mc").config("mosei").released()
-    assert (config.output, config.first_frame) == ("unit", True)
+    assert (config.output, config.first_frame, config.rounding) == ("unit", True, 4)
 
 
 @pytest.mark.parametrize("vector", ["first", "mean"])

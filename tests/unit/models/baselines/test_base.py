@@ -93,6 +93,14 @@ def test_the_epoch_with_the_smallest_loss_on_valid_is_kept() -> None:
     assert abs(outputs - truth).mean() == pytest.approx(best["valid_loss"], abs=1e-6)
 
 
+def test_the_loss_that_selects_may_be_rounded() -> None:
+    plain, rounded = (
+        train(settings={"epochs": 1, "rounding": digits}).history["train"][0]["valid_loss"]
+        for digits in (None, 2)
+    )
+    assert rounded == round(plain, 2) != plain
+
+
 def test_training_improves_on_the_start() -> None:
     rows = train(settings={"epochs": 30, "patience": None}).history["train"]
     assert rows[-1]["train_loss"] < 0.8 * rows[0]["train_loss"]

@@ -155,6 +155,12 @@ def test_each_modality_is_needed() -> None:
         SFTTR(sfttr.config("tiny"), {"text": 5, "audio": 3})
 
 
+def test_the_order_in_which_modalities_are_named_is_nothing() -> None:
+    named = build({"modalities": ["vision", "audio", "text"]})
+    batch = baseline_data.batch_of(named, 4)
+    assert torch.equal(named.eval()(batch), build().eval()(batch))
+
+
 def test_released_sets_every_oddity() -> None:
     config = sfttr.config("mosi")
     changed = {
@@ -162,7 +168,7 @@ def test_released_sets_every_oddity() -> None:
         for name in type(config).model_fields
         if getattr(config, name) != getattr(config.released(), name)
     }
-    assert changed == {"padding_from", "pooling", "companions", "decayed"}
+    assert changed == {"padding_from", "pooling", "companions", "decayed", "text_vector"}
 
 
 @pytest.mark.parametrize(
@@ -355,6 +361,14 @@ def test_what_is_unknown_or_has_no_companions_is_left_out() -> None:
     both = torch.tensor([True, True])
     again = stage.losses(with_scores(clips, {(1, 3): torch.nan}), both)
     torch.testing.assert_close(again["mono"], stage.losses(told, both)["mono"])
+    # no part of an absent modality is asked for a score
+    present = clips.present.clone()
+    present[4, 1] = False
+    other = with_scores(clips, {(4, 2): 3.0})
+    with_other, without = (
+        stage.losses(replace(c, present=present), both)["mono"] for c in (other, clips)
+    )
+    torch.testing.assert_close(with_other, without)
     none = stage.losses(unknown, torch.tensor([False, False]))
     assert none["contrast"].item() == 0
     assert none["loss"].item() > 0
