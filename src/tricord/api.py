@@ -178,7 +178,7 @@ def train(
         raise ConfigError(f"seed: {seeds} found, one or more different numbers expected")
     folder = None if out is None else Path(out)
     if folder is not None:
-        _open_folder(folder, _description(data, config, model, seeds), resume)
+        _open_folder(folder, _description(data, config, model, seeds), config, resume)
     try:
         trained = [
             _train_or_load(
@@ -250,7 +250,9 @@ def _description(
     }
 
 
-def _open_folder(folder: Path, description: dict[str, Any], resume: bool) -> None:
+def _open_folder(
+    folder: Path, description: dict[str, Any], config: CommonConfig, resume: bool
+) -> None:
     """Write the run's description, or check that a run to be resumed is the same one."""
     path = folder / RUN_FILE
     if not path.exists():
@@ -261,9 +263,18 @@ def _open_folder(folder: Path, description: dict[str, Any], resume: bool) -> Non
     if not resume:
         raise ConfigError(f"{folder}: already holds a run; name a new folder, or resume it")
     before = _read_description(folder)
+    before["config"] = completed(before["config"], config)
     for part in PARTS:
         if before[part] != description[part]:
             raise ConfigError(f"{folder}: holds a run with another {part}; it cannot be resumed")
+
+
+def completed(kept: Any, config: CommonConfig) -> Any:
+    """Settings as a run's folder keeps them; those that came later have their defaults."""
+    try:
+        return type(config).of(kept).model_dump(mode="json")
+    except ConfigError:
+        return kept
 
 
 def _read_description(folder: Path) -> dict[str, Any]:

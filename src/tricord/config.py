@@ -191,13 +191,14 @@ class CommonConfig(_Settings):
                 _set(tree, path, value)
             except KeyError as error:
                 raise ConfigError(f"setting {path!r} does not exist; {error.args[0]}") from None
-        return self._build(tree)
+        return self.of(tree)
 
     def _with(self, parts: Mapping[str, Any]) -> Self:
-        return self._build({**self.model_dump(), **parts})
+        return self.of({**self.model_dump(), **parts})
 
     @classmethod
-    def _build(cls, tree: Mapping[str, Any]) -> Self:
+    def of(cls, tree: Any) -> Self:
+        """From nested plain values; raises ConfigError naming the first setting that is wrong."""
         try:
             return cls.model_validate(tree)
         except ValidationError as error:

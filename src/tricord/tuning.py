@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from tricord import api
@@ -133,6 +134,8 @@ class _Task:
             tick=self.tick,
         )
         numbers = run.trained[0].selected()
+        if config.criterion not in numbers:
+            raise TricordError("no epoch was kept, so that there is nothing to judge the trial by")
         return numbers[config.criterion], int(numbers["epoch"])
 
 
@@ -168,15 +171,22 @@ def _state(trial: Trial) -> optuna.trial.TrialState:
     return TrialState.FAIL if trial.value is None else TrialState.COMPLETE
 
 
-@contextmanager
-def _study(seed: int) -> Iterator[optuna.Study]:
-    """A study that says nothing on the screen."""
+def check_optuna() -> None:
+    """Raise ConfigError where it is missing."""
     try:
-        import optuna
+        import_module("optuna")
     except ImportError:
         raise ConfigError(
             'optuna, which tuning needs, is not installed: pip install "tricord[tune]"'
         ) from None
+
+
+@contextmanager
+def _study(seed: int) -> Iterator[optuna.Study]:
+    """A study that says nothing on the screen."""
+    check_optuna()
+    import optuna
+
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:

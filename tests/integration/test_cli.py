@@ -569,3 +569,16 @@ def test_a_reader_that_has_seen_enough_is_no_error(trained: Path, sim: Path) -> 
         said = process.stderr.read()
     assert b"Traceback" not in said
     assert process.returncode == 0, said
+
+
+def test_an_epoch_s_line_says_what_the_epoch_is_judged_by() -> None:
+    from tricord.cli.console import describe_epoch
+
+    for more, shown in (
+        ({}, "loss 0.250"),
+        ({"valid_accuracy": 0.5}, "loss 0.250 accuracy 0.500"),
+        ({"valid_text": 0.5, "valid_supcon": 1.0, "moved_text": 3.0}, "text 0.500 | moved 3"),
+        ({"valid_consensus": 0.5, "valid_text": 0.7, "valid_supcon": 1.0}, "consensus 0.500"),
+    ):
+        row = {"train_loss": 1.0, "valid_loss": 0.25, **more}
+        assert describe_epoch(row) == f"loss 1.000 | valid {shown}"

@@ -295,3 +295,13 @@ def test_words_alone_are_the_text_where_an_encoder_is_named(
     assert all(torch.equal(weights_of(both)[k], v) for k, v in weights_of(alone).items())
     later = tricord.load_model(tmp_path / "run").predict(tmp_path / "words.pkl")
     assert np.array_equal(later.outputs, alone.predict(tmp_path / "words.pkl").outputs)
+
+
+def test_a_model_without_text_trains_and_keeps_no_language_model(
+    bert: str, file: Path, tmp_path: Path
+) -> None:
+    settings = {"text.encoder": bert, "text.finetune": True, "epochs": 1}
+    run = tricord.train(file, "tiny", "audio-only", out=tmp_path / "run", settings=settings)
+    assert not run.model.language
+    after = tricord.load_model(tmp_path / "run").predict(file)
+    np.testing.assert_array_equal(after.outputs, run.predict(file).outputs)

@@ -378,3 +378,30 @@ def test_stage_1_may_come_from_another_run() -> None:
         )
     with pytest.raises(ConfigError, match="seed 3 not found"):
         train(data, 3, pretrained=first)
+
+
+def test_a_run_from_before_a_setting_existed_is_resumed_with_its_default(
+    folder: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(folder / "run", run)
+    about = dict(read_json(run / RUN_FILE))
+    del about["config"]["model"]["score_head"]
+    write_json(run / RUN_FILE, about)
+    train(folder / "data.pkl", [1, 2], run, resume=True)
+    about["config"]["model"]["d"] = 16
+    write_json(run / RUN_FILE, about)
+    with pytest.raises(ConfigError, match="another config"):
+        train(folder / "data.pkl", [1, 2], run, resume=True)
+
+
+def test_what_is_wrong_in_a_model_s_file_is_said_in_one_line(folder: Path, tmp_path: Path) -> None:
+    seed = tmp_path / "seed"
+    shutil.copytree(folder / "run" / "seed-1", seed)
+    about = dict(read_json(seed / MODEL_FILE))
+    about["config"]["nonsense"] = 1
+    write_json(seed / MODEL_FILE, about)
+    with pytest.raises(
+        ModelError, match=r"no description of a model \(setting nonsense: [\w ]+\)$"
+    ):
+        tricord.load_model(seed)

@@ -169,3 +169,9 @@ def test_cmc_is_tuned_by_its_own_criterion() -> None:
     found = tune(tiny_data.dataset(), "tiny", "cmc", 2, settings=settings)
     run = api.train(tiny_data.dataset(), "tiny", "cmc", tuning.SEED, settings=settings)
     assert found.trials[0].value == run.trained[0].selected()["consensus"]
+
+
+def test_a_trial_without_a_kept_epoch_has_failed() -> None:
+    settings = {**tiny_data.SETTINGS, "pretrain.epochs": 1, "finetune.epochs": 0}
+    with pytest.raises(TricordError, match="no epoch was kept"):
+        tune(tiny_data.dataset(), "tiny", "cmc", 1, settings=settings)

@@ -90,10 +90,12 @@ class Live(Observer):
 def describe_epoch(row: Mapping[str, float]) -> str:
     """``loss 3.04 | valid text .84 audio .94 | moved text 12 audio 0``, in under 80 columns."""
     valid = {k.removeprefix("valid_"): v for k, v in row.items() if k.startswith("valid_")}
-    shown = [n for n in valid if n not in ("supcon", "loss")]
+    moved = [str(int(v)) for k, v in row.items() if k.startswith("moved_")]
+    shown = list(valid)
     if "consensus" in valid:
         shown = [n for n in ("consensus", "accuracy") if n in valid]
-    moved = [str(int(v)) for k, v in row.items() if k.startswith("moved_")]
+    elif "supcon" in valid:  # stage 1, which looks at each modality by itself
+        shown = [n for n in valid if n not in ("supcon", "loss")]
     parts = [
         f"loss {row['train_loss']:.3f}",
         "valid " + " ".join(f"{n} {valid[n]:.3f}" for n in shown),

@@ -56,6 +56,7 @@ def _facts(entry: Entry) -> dict[str, Any]:
         "year": entry.year,
         "licence": entry.licence,
         "needs": list(entry.needs),
+        "uses": list(entry.uses),
         "search": {setting: _tried(values) for setting, values in entry.search.items()},
     }
 
@@ -101,6 +102,7 @@ def _about(entry: Entry) -> Table:
         ("paper", f"{entry.paper} ({entry.year})"),
         ("licence", entry.licence),
         ("needs", "; ".join(entry.needs) or "labelled clips"),
+        ("makes use of", "; ".join(entry.uses)),
         ("size", _by_preset({preset: f"{n:,}" for preset, n in counted.items()})),
         ("size, the paper's", _by_preset({p: f"{n:,}" for p, n in entry.published.items()})),
     ):

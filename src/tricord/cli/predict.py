@@ -22,6 +22,7 @@ def command(
 ) -> None:
     """Class probabilities, the modalities' votes and weights, and whether they conflict.
 
+    A model without votes gives a class, and its score or probabilities.
     Of several seeds the one that was best on valid is used.
 
     Example:

@@ -1,4 +1,4 @@
-"""tricord train: both stages of CMC on a feature file."""
+"""tricord train: one model on a feature file."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ from tricord.experiments.compare_plan import (
     Plan,
     check_kept,
     check_plan,
+    forget_if_bare,
     open_folder,
 )
 from tricord.experiments.compare_table import (
@@ -41,7 +42,7 @@ from tricord.training.checkpoint import read_json, write_json
 from tricord.training.folder import MODEL_FILE
 from tricord.training.loop import Observer, Progress, Stage
 from tricord.training.trained import versions
-from tricord.tuning import Trial, tune
+from tricord.tuning import Trial, check_optuna, tune
 
 TUNING_FOLDER = "tuning"
 SPEED_RUNS = 3
@@ -75,9 +76,13 @@ def compare(
     numbers = range(1, seeds + 1) if isinstance(seeds, int) else seeds
     plan = Plan(preset, tuple(models), tuple(numbers), trials, settings or {}, split)
     check_plan(plan, data)
+    if trials:
+        check_optuna()
     work = _Work(plan, data, Path(out), observer, tick, say)
     open_folder(work.folder, plan, data)
     found = [work.row_of(name, place) for place, name in enumerate(plan.models, start=1)]
+    if all(isinstance(row, NotRun) for row in found):
+        forget_if_bare(work.folder)
     compared = _compared(plan, data, found)
     write(compared, work.folder)
     return compared

@@ -81,6 +81,13 @@ def open_folder(folder: Path, plan: Plan, data: Dataset) -> None:
     write_json(path, content)
 
 
+def forget_if_bare(folder: Path) -> None:
+    """A comparison that came to nothing must not be in the way of the next try."""
+    if [path.name for path in folder.iterdir()] == [PLAN_FILE]:
+        (folder / PLAN_FILE).unlink()
+        folder.rmdir()
+
+
 def _terms(plan: Plan, data: Dataset) -> dict[str, Any]:
     """What another call must share, to go on in the same folder."""
     return {
@@ -113,5 +120,7 @@ class KeptRunError(ConfigError):
 def check_kept(folder: Path, config: CommonConfig) -> None:
     """Raise KeptRunError where a run with other settings is kept here."""
     path = folder / api.RUN_FILE
-    if path.is_file() and read_json(path)["config"] != config.model_dump(mode="json"):
+    if not path.is_file():
+        return
+    if api.completed(read_json(path)["config"], config) != config.model_dump(mode="json"):
         raise KeptRunError(f"{folder}: holds a run with another config; name a new folder")

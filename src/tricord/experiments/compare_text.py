@@ -28,8 +28,8 @@ NOTES = (
     "To best: the row minus the best one, in points; p: of that difference, on the same clips, "
     "seeds and videos resampled, two-sided, corrected by Holm's method. The best row was chosen "
     "on these very clips, so that p is a little too small.",
-    "Error and correlation of CMC are those of a linear score head that changes nothing else; its "
-    "decisions are those of its classes.",
+    "Error and correlation of CMC are those of a linear score head that changes nothing else, and "
+    "whose numbers are counted in its size; its decisions are those of its classes.",
     "Size: parameters outside the language model. Training: seconds of all epochs with their "
     "validation, the mean of the seeds. Frames: text, audio and vision frames that training was "
     "given; a model that takes means beforehand is given those. Clips/s: from the data set in "
@@ -43,7 +43,7 @@ def cells(compared: Compared, row: Measured) -> dict[str, str]:
     return {
         **floor_cells(compared, row.row),
         "to best": NONE if against is None else signed(100 * against.difference.estimate, 1),
-        "p": "best" if against is None else f"{against.p_holm:.3f}",
+        "p": "best" if against is None else _p(against.p_holm),
         "size": f"{row.size:,}",
         "train s": three_digits(sum(row.seconds) / len(row.seconds)),
         "frames": amount(sum(row.frames) / len(row.frames)),
@@ -147,6 +147,11 @@ def _estimate(cell: Cell | None) -> str:
 
 def _number(value: float | None) -> str:
     return NONE if value is None else f"{value:.3f}"
+
+
+def _p(value: float) -> str:
+    """Never 0: fewer than all resamples were drawn."""
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def three_digits(value: float) -> str:

@@ -95,7 +95,9 @@ class Predictions:
                         f"p_{modality}_{n}": round(float(p), 6) if here else None
                         for n, p in zip(names, vote_probabilities[i, k], strict=True)
                     }
-            yield {**row, "conflict": bool(conflict[i])}
+            if self.modalities:
+                row["conflict"] = bool(conflict[i])
+            yield row
 
 
 def softmax(logits: Array) -> Array:

@@ -45,7 +45,8 @@ class CMC(Network):
         self.unimodal = nn.ModuleDict(unimodal)
         self.language = nn.ModuleDict(language or {})
         self.router = ConsensusRouter(d, len(unimodal)) if router == "mcr" else None
-        self.score_head = nn.Linear(d, 1) if score_head else None
+        with torch.random.fork_rng():  # what is drawn after it is drawn as without it
+            self.score_head = nn.Linear(d, 1) if score_head else None
         self.temperature = temperature
         self.fusion = fusion
         self.padding = padding

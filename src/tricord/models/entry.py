@@ -37,7 +37,8 @@ class Entry:
         the original program's, and so how this one was written.
     config: preset -> its published settings for that data set. build: from settings and feature
         widths, with fresh weights and no language model.
-    needs: what a data set must have besides clips with labels, in words.
+    needs: what a data set must have besides clips with labels, in words. uses: what it makes use
+    of where it is there.
     published: preset -> size that Table IV prints. search: setting -> values that tuning tries.
     """
 
@@ -50,4 +51,5 @@ class Entry:
     build: Callable[[Any, Mapping[str, int]], Network]
     search: Search
     needs: Sequence[str] = ()
+    uses: Sequence[str] = ()
     published: Mapping[str, int] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from tricord.config import BaselineConfig
+from tricord.features.text import TEXT
 from tricord.models import registry
 from tricord.models.baselines.base import Baseline, BaselineStage
 from tricord.models.released import load
@@ -26,7 +27,7 @@ def train_baseline(session: Session[BaselineConfig]) -> TrainedModel:
         session.loaders.modalities = tuple(model.widths)
         session.loaders.inputs = model.inputs
         session.loaders.table("train", tokens=config.text.finetune)  # complains early
-        if config.text.finetune:
+        if config.text.finetune and TEXT in model.widths:
             session.finetune_language(model)
         done: dict[str, Any] = {"history": {}}
         if folder is not None and (folder / STAGES_FILE).is_file():
@@ -70,6 +71,7 @@ def build(name: str, config: BaselineConfig, widths: Mapping[str, int]) -> Basel
 def load_baseline(folder: Path, config: BaselineConfig, known: Mapping[str, Any]) -> TrainedModel:
     """What `TrainedModel.complete` wrote; known: the fields that model.json gives."""
     model = build(known["name"], config, known["widths"])
-    model.language = nn.ModuleDict(empty_language(config))
+    if TEXT in model.widths:
+        model.language = nn.ModuleDict(empty_language(config))
     load(model, load_tree(folder / WEIGHTS_FILE))
     return TrainedModel(config=config, model=model.eval(), **known)

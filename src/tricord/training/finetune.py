@@ -109,6 +109,8 @@ class FinetuneStage(CmcStage):
     def _evaluate(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
         prediction = self._predict(batch, self.valid.table)
         losses = self._losses(batch, prediction, self.valid_targets)
+        if "score" in losses:  # the score head has no say in what is selected
+            losses["loss"] = losses["loss"] - losses["score"]
         return losses | share_right(prediction.consensus, batch.label, self.config.labels)
 
     def end_epoch(self, epoch: int) -> EpochReport:

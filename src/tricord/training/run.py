@@ -58,8 +58,7 @@ def load_trained(folder: Path) -> TrainedModel:
         raise ModelError(f"{folder}: no {MODEL_FILE} found, a trained model's folder expected")
     about = read_json(folder / MODEL_FILE)
     try:
-        kind = type(registry.get(about["name"]).config("tiny"))
-        config = kind.model_validate(about["config"])
+        config = type(registry.get(about["name"]).config("tiny")).of(about["config"])
         known = {key: about[key] for key in ("name", "seed", "widths", "versions")}
         known |= {key: about["data"][key] for key in ("fingerprint", "simulated")}
     except (ConfigError, KeyError, TypeError, ValueError) as error:

@@ -212,3 +212,11 @@ def test_numbers_have_three_digits_and_no_fraction_where_they_are_large() -> Non
     assert [amount(v) for v in (0, 99_999, 123_456, 12_345_678)] == [
         *("0", "99,999", "0.123 M", "12.3 M")
     ]
+
+
+def test_a_p_value_is_never_shown_as_zero() -> None:
+    found = compared()
+    name, against = next(iter(found.against.items()))
+    row = next(row for row in found.rows if row.name == name)
+    tiny = replace(found, against={name: replace(against, p_holm=2 / RESAMPLES)})
+    assert cells(tiny, row)["p"] == "<0.001"

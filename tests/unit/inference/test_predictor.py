@@ -129,7 +129,7 @@ def made(
         scheme=scheme,
         outputs=np.array(outputs, float) if outputs is not None else votes.mean(axis=1),
         votes=votes,
-        weights=np.full((n, k), 1 / k),
+        weights=np.full((n, k), 1 / max(k, 1)),
         present=np.ones((n, k), bool) if present is None else np.array(present),
     )
 
@@ -254,3 +254,8 @@ def test_prediction_leaves_the_generators_alone(trained: TrainedCMC, data: Datas
     before = torch.get_rng_state()
     predict(trained, data, "test")
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_row_of_a_model_without_votes_has_none_and_no_conflict() -> None:
+    found = made(np.zeros((1, 0, 1)), outputs=[[0.5]], scheme=REGRESSION)
+    assert next(found.rows()) == {"id": "v$_$0", "label": "positive", "score": 0.5}

@@ -59,3 +59,14 @@ def test_labels_without_a_score_cannot_have_the_head() -> None:
         builders.small_config(
             {**HEAD, "labels.head": "regression", "pretrain.labels": "multimodal"}
         )
+
+
+def test_training_is_the_same_as_without_the_head() -> None:
+    data = tiny_data.dataset()
+    short = {"pretrain.epochs": 2, "finetune.epochs": 2}
+    plain, head = (
+        train_one(data, tiny_data.config({**short, **more}), name="cmc", seed=1)
+        for more in ({}, HEAD)
+    )
+    rest = {k: v for k, v in head.model.state_dict().items() if "score_head" not in k}
+    tiny_data.assert_same_state(plain.model.state_dict(), rest)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tricord.data.check.evidence import Evidence, signs_of
 from tricord.data.check.findings import Finding, Severity, Where, of_many
 from tricord.data.check.known import Known
-from tricord.data.schema import UNSPLIT
+from tricord.data.schema import UNLABELLED, UNSPLIT
 
 # float32 holds steps of 0.2 to within 1e-7; scores averaged anew are far off.
 GRID_TOLERANCE = 1e-4
@@ -70,7 +70,9 @@ def _no_scores(evidence: Evidence) -> Iterator[Finding]:
 def _missing(evidence: Evidence) -> Iterator[Finding]:
     known = evidence.known
     for column, name in enumerate(names_of(evidence)):
-        unknown = {s: np.isnan(t.scores[:, column]) for s, t in evidence.tables.items()}
+        unknown = {
+            s: np.isnan(t.scores[:, column]) for s, t in evidence.tables.items() if s != UNLABELLED
+        }
         count, total = (sum(f(m) for m in unknown.values()) for f in (np.sum, len))
         if not count:
             continue

@@ -16,7 +16,7 @@ from tricord.data.derive.pickle_stream import Rows, dump
 from tricord.data.mapped import release
 from tricord.data.progress import Steps, Tick
 from tricord.data.readers.layout import LABEL, label_key
-from tricord.data.schema import SPLITS, Dataset, FeatureTable, Ragged
+from tricord.data.schema import NAMED_SPLITS, SPLITS, UNLABELLED, Dataset, FeatureTable, Ragged
 from tricord.errors import DataError
 from tricord.files import write_atomically
 from tricord.types import MODALITIES, Modality
@@ -56,11 +56,11 @@ def export_mmsa(dataset: Dataset, path: Path, tick: Tick | None = None) -> tuple
 
 
 def _check(dataset: Dataset) -> None:
-    unknown = [name for name in dataset.splits if name not in SPLITS]
+    unknown = [name for name in dataset.splits if name not in NAMED_SPLITS]
     if unknown:
         raise DataError(
-            f"{dataset.source}: split {unknown[0]!r} found, expected only {list(SPLITS)}: make "
-            "them first (tricord data split)"
+            f"{dataset.source}: split {unknown[0]!r} found, expected only {list(NAMED_SPLITS)}: "
+            "make them first (tricord data split)"
         )
     others = [name for name in dataset.modalities if name not in MODALITIES]
     if others:
@@ -151,7 +151,7 @@ def _lacks(dataset: Dataset) -> Iterator[str]:
 
 def _lost(table: FeatureTable) -> Iterator[str]:
     unknown = np.isnan(table.scores)
-    if unknown[:, 0].any():
+    if unknown[:, 0].any() and table.name != UNLABELLED:
         yield f"{int(unknown[:, 0].sum())} clips without a label, NaN in the file"
     for name, column in zip(table.sequences, unknown.T[1:], strict=True):
         if column.any() and not column.all():

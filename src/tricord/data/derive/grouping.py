@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tricord.data.derive.balance import Independence, assign, independence, strata
 from tricord.data.derive.join_report import examples
 from tricord.data.gather import gather
-from tricord.data.schema import SPLITS, Dataset, FeatureTable
+from tricord.data.schema import SPLITS, UNLABELLED, Dataset, FeatureTable
 from tricord.errors import ConfigError, DataError
 
 Floats = NDArray[np.float64]
@@ -125,8 +125,9 @@ def split_by_group(
 ) -> tuple[Dataset, SplitReport]:
     """The same clips in new train, valid and test splits; no group is in two of them.
 
-    All splits are pooled, then groups are laid into splits so that sizes, label classes, levels
-    and the shares of D_msc and D_msi come out as wanted (see `tricord.data.derive.balance`).
+    All splits but that of unlabelled clips, which stays as it is, are pooled, then groups are laid
+    into splits so that sizes, label classes, levels and the shares of D_msc and D_msi come out as
+    wanted (see `tricord.data.derive.balance`).
 
     groups: split -> the group of each clip (`groups_of`). shares: of train, valid and test, any
     positive numbers in these proportions. keep_test: the test split stays as it is, and the rest
@@ -138,7 +139,8 @@ def split_by_group(
     """
     if len(shares) != len(SPLITS) or not all(0 < share < np.inf for share in shares):
         raise ConfigError(f"shares: {list(shares)} found, expected three positive numbers")
-    free = [name for name in dataset.splits if not (keep_test and name == TEST)]
+    kept = (UNLABELLED, TEST) if keep_test else (UNLABELLED,)
+    free = [name for name in dataset.splits if name not in kept]
     parts = list(SPLITS[:2] if keep_test else SPLITS)
     if keep_test:
         _check_test(dataset, groups)
@@ -162,7 +164,10 @@ def split_by_group(
     free_share = 1 - (len(splits[TEST]) / total if keep_test else 0)
     goal = dict(zip(parts, (wanted * free_share).tolist(), strict=True))
     goal.setdefault(TEST, 1 - free_share)
-    return replace(dataset, splits=splits), _report(splits, found, goal)
+    report = _report(splits, found, goal)
+    if UNLABELLED in dataset:
+        splits[UNLABELLED] = dataset.splits[UNLABELLED]
+    return replace(dataset, splits=splits), report
 
 
 def _check_test(dataset: Dataset, groups: Mapping[str, Sequence[str]]) -> None:

@@ -212,6 +212,7 @@ ENTRIES = (
         config=config,
         build=AVMC,
         published={"ch-sims": 76_162, "ch-sims-v2": 66_442, "mosi": 63_256, "mosei": 64_768},
+        uses=("labels of each modality",),
         search={
             "encoder_dropout": Range(0.0, 0.5),
             "head_dropout": Range(0.0, 0.5),

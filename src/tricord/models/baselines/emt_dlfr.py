@@ -419,6 +419,7 @@ ENTRIES = (
         licence="MIT; written anew from its equations",
         config=config,
         build=EmtDlfr,
+        uses=("a text encoder to train (text.encoder, text.finetune), as published",),
         search={
             "depth": Choice((1, 2, 3, 4)),
             "head_dropout": Range(0.0, 0.5),

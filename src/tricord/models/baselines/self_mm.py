@@ -329,6 +329,7 @@ ENTRIES = (
         config=config,
         build=SelfMM,
         published={"ch-sims": 381_380, "ch-sims-v2": 244_676, "mosi": 206_980, "mosei": 172_532},
+        uses=("a text encoder to train (text.encoder, text.finetune), as published",),
         search={
             "reader_hidden.audio": Choice((16, 32, 64)),
             "reader_hidden.vision": Choice((16, 32, 64)),

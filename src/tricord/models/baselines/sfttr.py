@@ -348,6 +348,10 @@ ENTRIES = (
             "mosi": 23_573_761,
             "mosei": 30_984_578,
         },
+        uses=(
+            "labels of each modality",
+            "a text encoder to train (text.encoder, text.finetune), as published",
+        ),
         search={
             "rates.other.lr": Range(3e-5, 3e-4, log=True),
             "batch_size": Choice((8, 16, 32)),

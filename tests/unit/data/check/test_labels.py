@@ -11,7 +11,7 @@ import pytest
 import checked_data
 from checked_data import everywhere, found, with_scores, with_split
 from tricord.data.check import Finding, Severity
-from tricord.data.schema import UNSPLIT, Dataset
+from tricord.data.schema import UNLABELLED, UNSPLIT, Dataset
 
 
 def changed(change: Callable[[np.ndarray], object], known: str | None = None) -> dict[str, Finding]:
@@ -117,3 +117,10 @@ def test_words_against_signs(words: tuple[str, str]) -> None:
 def test_other_words_are_not_judged() -> None:
     clean = checked_data.clean()
     assert not found(everywhere(clean, lambda t: replace(t, label_names=("angry",) * len(t))))
+
+
+def test_a_split_that_is_meant_to_have_no_labels() -> None:
+    clean = checked_data.clean()
+    table = replace(clean["train"].take(np.arange(20)), name=UNLABELLED)
+    table = replace(table, scores=np.full_like(table.scores, np.nan))
+    assert "label-missing" not in found(replace(clean, splits={**clean.splits, UNLABELLED: table}))

@@ -23,7 +23,7 @@ from tricord.data.derive.export import export_mmsa
 from tricord.data.derive.pickle_stream import Rows, dump
 from tricord.data.gather import deferred
 from tricord.data.load import load
-from tricord.data.schema import UNSPLIT, Dataset, FeatureTable, Ragged
+from tricord.data.schema import UNLABELLED, UNSPLIT, Dataset, FeatureTable, Ragged
 from tricord.data.store import read_store, write_store
 from tricord.errors import DataError, TricordError
 
@@ -281,3 +281,15 @@ def test_blocks_must_make_up_the_shape() -> None:
 def test_long_texts_and_ordered_dictionaries() -> None:
     content = OrderedDict(a="x" * 100_000, b=[b"y" * 100_000] * 3)
     assert dumped(content) == content
+
+
+def test_clips_without_labels_have_a_place(tmp_path: Path) -> None:
+    data = tiny_data.dataset()
+    table = tiny_data.table(UNLABELLED)
+    table = replace(table, scores=np.full_like(table.scores, np.nan))
+    data = replace(data, splits={**data.splits, UNLABELLED: table})
+    lacks = export_mmsa(data, tmp_path / "out.pkl")
+    assert not any(UNLABELLED in line for line in lacks)
+    again = load(tmp_path / "out.pkl")[UNLABELLED]
+    assert again.ids == table.ids
+    assert np.isnan(again.scores).all()

@@ -20,7 +20,7 @@ from tricord.data.derive.balance import assign, independence, strata
 from tricord.data.derive.grouping import groups_of, read_groups, split_by_group
 from tricord.data.derive.subset import read_ids
 from tricord.data.gather import deferred
-from tricord.data.schema import UNSPLIT, Dataset, FeatureTable
+from tricord.data.schema import UNLABELLED, UNSPLIT, Dataset, FeatureTable
 from tricord.errors import ConfigError, DataError
 
 SHARES = (0.6, 0.2, 0.2)
@@ -283,3 +283,16 @@ def test_any_bytes_are_read_or_refused_in_one_line(content: bytes, suffix: str) 
                 said = str(error)
             assert said == "" or said.startswith(f"{path}: ")
             assert "\n" not in said
+
+
+@pytest.mark.parametrize("keep_test", [False, True])
+def test_clips_without_labels_stay_where_they_are(keep_test: bool) -> None:
+    labelled = tiny_data.dataset((30, 9, 12))
+    table = tiny_data.table(UNLABELLED)
+    data = replace(labelled, splits={**labelled.splits, UNLABELLED: table})
+    alone, _ = split_by_group(labelled, groups_of(labelled), keep_test=keep_test)
+    found, report = split_by_group(data, groups_of(data), keep_test=keep_test)
+    assert found[UNLABELLED] is table
+    assert set(report.clips) == {"train", "valid", "test"}
+    for name in alone:
+        assert found[name].ids == alone[name].ids

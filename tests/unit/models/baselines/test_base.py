@@ -210,6 +210,12 @@ def test_settings_are_checked() -> None:
         config.with_labels(moods)
 
 
+@pytest.mark.parametrize("name", ["av-mc", "mc-teacher"])
+def test_models_with_frozen_text_do_not_train_it(name: str) -> None:
+    with pytest.raises(ConfigError, match="language model is frozen, as published"):
+        baseline_data.settings(name, {"text.encoder": "some-model", "text.finetune": True})
+
+
 def test_late_fusion_by_hand() -> None:
     model = baseline_data.build("late-fusion-learned").eval()
     batch = baseline_data.batch_of(model, 3)
