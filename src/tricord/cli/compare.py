@@ -59,19 +59,13 @@ def command(
 
     from rich.console import Console
 
-    from tricord.cli.console import SIMULATED, Live, console
+    from tricord.cli.console import Live, console, read
     from tricord.cli.train import parse_settings
-    from tricord.data.load import load
     from tricord.experiments.compare import compare
 
     names = models_named(models)
     chosen = by_model(parse_settings(settings or []), names)
-    with console.status(f"reading {file}"):
-        data = load(file)
-    for notice in data.notices:
-        console.print(f"note: {notice}")
-    if data.simulated:
-        console.print(SIMULATED, style="bold")
+    data = read(file)
     with Live() as live, _say_how_to_go_on():
         compared = compare(
             data,

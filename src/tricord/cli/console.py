@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from tricord.training.loop import Progress as Standing
 from tricord.types import Subset
 
 if TYPE_CHECKING:
+    from tricord.data.schema import Dataset
     from tricord.evaluation.table import Cell, Evaluation
 
 console = Console(stderr=True, highlight=False)
@@ -85,6 +87,19 @@ class Live(Observer):
         if done == total:
             self._bar.remove_task(self._bar.task_ids[-1])
             del self._tasks["text"]
+
+
+def read(file: Path) -> Dataset:
+    """A data set, and on the screen what was mended in it and whether it is simulated."""
+    from tricord.data.load import load
+
+    with console.status(f"reading {file}"):
+        data = load(file)
+    for notice in data.notices:
+        console.print(f"note: {notice}")
+    if data.simulated:
+        console.print(SIMULATED, style="bold")
+    return data
 
 
 def describe_epoch(row: Mapping[str, float]) -> str:

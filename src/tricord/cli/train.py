@@ -54,18 +54,12 @@ def command(
         tricord train sim.pkl --preset ch-sims --seed 1 --seed 2 --out my-run
     """
     from tricord import api
-    from tricord.cli.console import SIMULATED, Live, console
+    from tricord.cli.console import Live, read
     from tricord.cli.evaluate import report
     from tricord.cli.interrupted import say_what_is_kept
-    from tricord.data.load import load
 
     chosen = parse_settings(settings or [])
-    with console.status(f"reading {file}"):
-        data = load(file)
-    for notice in data.notices:
-        console.print(f"note: {notice}")
-    if data.simulated:
-        console.print(SIMULATED, style="bold")
+    data = read(file)
     config = api.config_for(data, preset, model, chosen, released=released)
     with Live() as live, say_what_is_kept(out):
         run = api.train(

@@ -39,6 +39,19 @@ class Cell:
     spread: float | None
     metrics: Mapping[str, float]
 
+    def to_json(self, estimate: str = "accuracy") -> dict[str, Any]:
+        """Plain values; estimate: what the interval's own is called."""
+        interval = self.interval
+        return {
+            estimate: interval.estimate,
+            "low": interval.low,
+            "high": interval.high,
+            "level": interval.level,
+            "method": interval.method,
+            "spread_over_seeds": self.spread,
+            "metrics": dict(self.metrics),
+        }
+
 
 @dataclass(frozen=True)
 class Row:
@@ -81,21 +94,6 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for a result file."""
-
-        def cell(value: Cell | None) -> dict[str, Any] | None:
-            if value is None:
-                return None
-            i = value.interval
-            return {
-                "accuracy": i.estimate,
-                "low": i.low,
-                "high": i.high,
-                "level": i.level,
-                "method": i.method,
-                "spread_over_seeds": value.spread,
-                "metrics": dict(value.metrics),
-            }
-
         return {
             "split": self.split,
             "metric": self.metric,
@@ -111,7 +109,7 @@ class Evaluation:
                 {
                     "name": row.name,
                     "note": row.note,
-                    **{str(s): cell(c) for s, c in row.cells.items()},
+                    **{str(s): c and c.to_json() for s, c in row.cells.items()},
                 }
                 for row in self.rows
             ],

@@ -106,7 +106,7 @@ class Compared:
             "versions": dict(self.versions),
             "clips": {str(s): n for s, n in self.clips.items()},
             "bayes_limit": self.limits and {str(s): v for s, v in self.limits.items()},
-            "majority": {str(s): _cell(self.floor.cells[s]) for s in self.clips},
+            "majority": {str(s): _of(self.floor.cells[s]) for s in self.clips},
             "best": self.best,
             "rows": [self._row(row) for row in self.rows],
             "not_run": [asdict(row) for row in self.not_run],
@@ -116,7 +116,7 @@ class Compared:
         against = self.against.get(row.name)
         return {
             "name": row.name,
-            **{str(s): _cell(row.cell(s)) for s in self.clips},
+            **{str(s): _of(row.cell(s)) for s in self.clips},
             "size": row.size,
             "training_seconds": list(row.seconds),
             "frames_seen": list(row.frames),
@@ -153,16 +153,5 @@ def against_best(
     }
 
 
-def _cell(cell: Cell | None) -> dict[str, Any] | None:
-    if cell is None:
-        return None
-    i = cell.interval
-    return {
-        "mean": i.estimate,
-        "low": i.low,
-        "high": i.high,
-        "level": i.level,
-        "method": i.method,
-        "spread_over_seeds": cell.spread,
-        "metrics": dict(cell.metrics),
-    }
+def _of(cell: Cell | None) -> dict[str, Any] | None:
+    return None if cell is None else cell.to_json("mean")

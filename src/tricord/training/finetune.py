@@ -126,8 +126,6 @@ class FinetuneStage(CmcStage):
         return EpochReport({f"valid_{name}": v for name, v in means.items()}, improved)
 
     def finish(self) -> None:
-        """Restore the best epoch."""
-        self._disown()
-        if states := self.best.states:
-            self.model.load_state_dict(states)
-        self.model.requires_grad_(True).eval()
+        """Restore the best epoch; what was frozen for this stage is not for the next."""
+        super().finish()
+        self.model.requires_grad_(True)

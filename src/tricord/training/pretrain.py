@@ -77,7 +77,7 @@ class PretrainStage(CmcStage):
         }
         shadow = model.with_unimodal({name: ema.model for name, ema in self.ema.items()})
         self.shadow = shadow.eval()
-        self.best = {
+        self.best_of = {
             name: Best(file=best_file if name in model.language else None)
             for name in model.modalities
         }
@@ -92,7 +92,7 @@ class PretrainStage(CmcStage):
             "valid_labels": self.valid_targets.bank,
             "kept_labels": self.kept_labels,
             **{f"ema_{name}": ema.model for name, ema in self.ema.items()},
-            **{f"best_{name}": best for name, best in self.best.items()},
+            **{f"best_{name}": best for name, best in self.best_of.items()},
         }
 
     def begin_epoch(self, epoch: int) -> None:
@@ -162,7 +162,7 @@ class PretrainStage(CmcStage):
             means = self._valid_means(epoch)
         improved = False
         language = self.model.language
-        for name, best in self.best.items():
+        for name, best in self.best_of.items():
             value = float(means[name])
             if self.config.pretrain.valid_targets == "moving":
                 value = round(value, 4)  # fidelity 10
@@ -201,7 +201,7 @@ class PretrainStage(CmcStage):
         def states(kind: str, modules: Mapping[str, nn.Module]) -> dict[str, State]:
             return {
                 name: best.states[kind] if best.states else clone_state(modules[name])
-                for name, best in self.best.items()
+                for name, best in self.best_of.items()
             }
 
         return Pretrained(
@@ -209,11 +209,11 @@ class PretrainStage(CmcStage):
             online=states("online", self.model.parts),
             labels=self.targets.bank.soft.clone(),
             valid_labels=self.valid_targets.bank.soft.clone(),
-            epochs={name: best.epoch for name, best in self.best.items()},
+            epochs={name: best.epoch for name, best in self.best_of.items()},
             moved=dict(zip(self.model.modalities, self.targets.moved().tolist(), strict=True)),
             language=self._language(),
         )
 
     def _language(self) -> State:
-        trained = [self.best[name] for name in self.model.language]
+        trained = [self.best_of[name] for name in self.model.language]
         return trained[0].states.get("language", {}) if trained else {}

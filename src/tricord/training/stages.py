@@ -146,13 +146,17 @@ def share_right(outputs: Tensor, labels: Tensor, scheme: LabelScheme) -> dict[st
 
 
 class ModelStage(Stage, Generic[M]):
-    """What the stages of all models share: the model, the loaders, means over valid."""
+    """What the stages of all models share: the model, the loaders, means over valid.
+
+    best: the state that `finish` restores, if one was kept.
+    """
 
     def __init__(self, model: M, train: Loader, valid: Loader) -> None:
         self.model = model
         self.train = train
         self.valid = valid
         self.clips = len(train.table)
+        self.best = Best()
 
     def _own(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
         """Those of the language model, all but the first, step within backward where they can."""
@@ -165,6 +169,13 @@ class ModelStage(Stage, Generic[M]):
         for handle in self._handles:
             handle.remove()
         self.optimizers = []
+
+    def finish(self) -> None:
+        """Restore the best epoch."""
+        self._disown()
+        if states := self.best.states:
+            self.model.load_state_dict(states)
+        self.model.eval()
 
     def batches(self, epoch: int) -> Iterable[Batch]:
         """All of train, shuffled by (seed, epoch)."""

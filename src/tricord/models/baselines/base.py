@@ -161,12 +161,5 @@ class BaselineStage(ModelStage[B], Generic[B]):
             self.best.keep(self.model.state_dict())
         return EpochReport({f"valid_{name}": v for name, v in means.items()}, improved)
 
-    def finish(self) -> None:
-        """Restore the best epoch."""
-        self._disown()
-        if states := self.best.states:
-            self.model.load_state_dict(states)
-        self.model.eval()
-
 
 Baseline.stage = BaselineStage
