@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from tricord.cli import bench, compare, data, demo, evaluate, models, predict, simulate, train
+from tricord.cli import (
+    bench,
+    compare,
+    data,
+    demo,
+    evaluate,
+    models,
+    predict,
+    reproduce,
+    simulate,
+    train,
+)
 
 HELP = """Multimodal emotion recognition with calibrated consensus (CMC).
 
@@ -40,6 +51,7 @@ app.command("evaluate")(evaluate.command)
 app.command("predict")(predict.command)
 app.command("models")(models.command)
 app.command("compare")(compare.command)
+app.command("reproduce")(reproduce.command)
 app.command("bench")(bench.command)
 
 

@@ -78,11 +78,19 @@ def _draw(axes: Axes, compared: Compared, label: str, cost: Callable[[Measured],
     costs = [cost(row) for row in compared.rows]
     axes.set_xscale("symlog", linthresh=min((c for c in costs if c > 0), default=1.0))
     places = ticks(costs)
-    axes.set_xticks(places, [f"{place:,.7g}" for place in places])
+    axes.set_xticks(places, [_in_words(place) for place in places])
     axes.set_xlabel(label)
     axes.set_ylabel(f"{compared.metric} on {compared.plan.split}, %")
     axes.set_title(f"{'SIMULATED DATA: ' if compared.simulated else ''}{compared.source}")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def _in_words(number: float) -> str:
+    """``0.05``, ``200``, ``20 k``, ``5 M``."""
+    for size, letter in ((1e6, " M"), (1e4, " k")):
+        if number >= size:
+            return f"{number / (1e3 if letter == ' k' else size):,.7g}{letter}"
+    return f"{number:,.7g}"
 
 
 def ticks(costs: Sequence[float]) -> list[float]:

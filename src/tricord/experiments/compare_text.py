@@ -7,21 +7,12 @@ from typing import Any
 
 from tricord.evaluation.table import Cell, Row
 from tricord.experiments.compare_table import SIMULATED, Compared, Measured
+from tricord.experiments.reproduce.table4 import QUOTED, UNKNOWN
 from tricord.models import registry
 from tricord.report.words import percent, signed
 from tricord.types import Subset
 
 NONE = "-"
-# Table IV of the CMC paper: the descriptions of these two do not suffice to build them.
-# preset -> accuracy on D_test, and F1 where the paper gives it, in percent
-QUOTED: Mapping[str, Mapping[str, str]] = {
-    "TriagedMSA (2025)": {"ch-sims-v2": "83.75"},
-    "SDRS (2025)": {
-        "ch-sims": "82.79",
-        "mosi": "84.77, F1 84.70",
-        "mosei": "84.37, F1 84.27",
-    },
-}
 NOTES = (
     "Means over the seeds. The 95 % interval resamples whole videos; sd is the standard deviation "
     "over seeds.",
@@ -123,13 +114,29 @@ def _limit(compared: Compared) -> str:
 def _quoted(compared: Compared) -> str:
     """Numbers of the paper for models that nobody can build; none beside simulated data."""
     preset = compared.plan.preset
-    rows = [[name, found[preset]] for name, found in QUOTED.items() if preset in found]
+    rows = quoted(preset)
     if compared.simulated or not rows:
         return ""
     return (
         "Quoted from the paper, not run (Table IV; no public description suffices to build them, "
         f"and features and splits may differ):\n\n{_grid(['model', 'Acc2 %'], rows)}"
     )
+
+
+def quoted(preset: str) -> list[list[str]]:
+    """Name and numbers of the rows of Table IV that nobody can build, for one data set."""
+    return [
+        [f"{row.name} ({row.note[:4]})", ", ".join(_printed(row.paper[preset]))]
+        for row in QUOTED
+        if row.note.endswith(UNKNOWN) and preset in row.paper
+    ]
+
+
+def _printed(columns: Mapping[str, float]) -> Iterable[str]:
+    """The accuracy, and F1 where the paper gives it, in percent."""
+    for name, number in columns.items():
+        if name in ("D_test", "Acc2", "F1"):
+            yield f"F1 {number:.2f}" if name == "F1" else f"{number:.2f}"
 
 
 def _year(name: str) -> str:

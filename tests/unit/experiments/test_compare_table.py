@@ -25,7 +25,7 @@ from tricord.experiments.compare_table import (
     against_best,
     best_of,
 )
-from tricord.experiments.compare_text import QUOTED, amount, cells, markdown, three_digits
+from tricord.experiments.compare_text import amount, cells, markdown, quoted, three_digits
 from tricord.models import registry
 from tricord.types import Subset
 
@@ -158,10 +158,9 @@ def test_quoted_rows_stand_beside_real_data_of_the_papers_alone(
     preset: str, simulated: bool
 ) -> None:
     text = markdown(compared(preset=preset, simulated=simulated))
-    for name, numbers in QUOTED.items():
-        shown = preset in numbers and not simulated
-        assert (f"| {name} | {numbers.get(preset)} |" in text) == shown
-        assert (name in text) == shown
+    for name, numbers in quoted(preset):
+        assert (f"| {name} | {numbers} |" in text) == (not simulated)
+    assert ("SDRS" in text) == (preset in ("ch-sims", "mosi", "mosei") and not simulated)
     assert ("Quoted from the paper, not run" in text) == (preset != "tiny" and not simulated)
     assert "Quoted" not in json.dumps(compared(preset=preset).to_json())
 

@@ -1,0 +1,92 @@
+"""A figure as PNG and SVG, and the colours of classes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unicodedata import east_asian_width
+
+from tricord.files import write_atomically
+from tricord.report.figures import LINES
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INK = "#30343a"
+RED = "#d1605e"  # the paper marks words in red
+# negative, neutral, positive; told apart by colour-blind readers as well
+_SIGNS = ("#d9772b", "#a7abb3", "#3a86c8")
+# for words that are not in the Latin script; those that are installed are used, in this order
+_FONTS = (
+    *("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Micro Hei"),
+    *("WenQuanYi Zen Hei", "Microsoft YaHei", "PingFang SC", "SimHei", "Arial Unicode MS"),
+)
+_BOXES = (
+    "Letters for which no font was installed are boxes in the PNG; the SVG is drawn with the fonts "
+    "of who reads it."
+)
+_SETTINGS: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.size": 8.5,
+    "axes.titlesize": 9,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    **{f"{part}.color": INK for part in ("text", "xtick", "ytick")},
+    **{f"axes.{part}color": INK for part in ("edge", "label", "title")},
+}
+
+
+def class_colours(classes: Sequence[str], *, ordered: bool) -> list[str]:
+    """One a class: from orange to blue where there are three in order."""
+    if ordered and len(classes) == len(_SIGNS):
+        return list(_SIGNS)
+    return [LINES[i % len(LINES)] for i in range(len(classes))]
+
+
+def note_on_letters(words: Iterable[str]) -> str:
+    """What to say below a drawing of these words, nothing for plain ones."""
+    return "" if all(word.isascii() for word in words) else _BOXES
+
+
+def shortened(text: str, columns: int) -> str:
+    """As much of it as fits; a wide letter, such as a Chinese one, takes two columns."""
+    ends = accumulate(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
+    fitting = sum(end <= columns for end in ends)
+    return text if fitting == len(text) else f"{text[: fitting - 1]}…"
+
+
+def write_figure(path: Path, size: tuple[float, float], draw: Callable[[Figure], None]) -> None:
+    """What ``draw`` makes of an empty figure, beside each other as .png and .svg.
+
+    path: without a suffix. size: inches.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    settings: Any = _SETTINGS | {"svg.hashsalt": path.name, "font.family": _families()}
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        # an SVG's letters are drawn by the reader's fonts
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        figure = Figure(figsize=size, layout="constrained", dpi=150)
+        draw(figure)
+        for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
+            _save(figure, path.with_name(f"{path.name}.{kind}"), kind, metadata)
+
+
+def _save(figure: Figure, path: Path, kind: str, metadata: dict[str, None]) -> None:
+    write_atomically(path, lambda p: figure.savefig(p, format=kind, metadata=metadata))
+
+
+def _families() -> list[str]:
+    from matplotlib.font_manager import fontManager
+
+    installed = {font.name for font in fontManager.ttflist}
+    return ["sans-serif", *(name for name in _FONTS if name in installed)]

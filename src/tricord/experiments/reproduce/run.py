@@ -1,0 +1,363 @@
+"""An experiment of the paper, run: cells trained, rows measured, claims tested."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tricord import api
+from tricord.config import RunConfig
+from tricord.data.schema import Dataset
+from tricord.errors import ConfigError, TricordError
+from tricord.experiments.reproduce import budget as budgets
+from tricord.experiments.reproduce.cells import Cell, load_cell, run_cells
+from tricord.experiments.reproduce.measure import (
+    COLUMNS,
+    SIZE,
+    SUBSETS,
+    Judged,
+    check_claims,
+    judge,
+    tested_claims,
+)
+from tricord.experiments.reproduce.plan import Experiment, Row
+from tricord.experiments.reproduce.result import Found, Result
+from tricord.models import registry
+from tricord.training.checkpoint import read_json, write_json
+from tricord.training.trained import TrainedModel, versions
+
+CELLS_FOLDER, TERMS_FILE = "cells", "reproduce.json"
+STAGE2 = "finetune."
+DEFAULT_COLUMN = "Acc2"
+
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What an experiment that is more than rows is given.
+
+    settings_for: (model, preset) -> dotted path -> value, of budget and protocol. train: as
+    `Work.train`. out: where it writes. say: is told how far it is.
+    """
+
+    datasets: Mapping[str, Dataset]
+    seeds: Sequence[int]
+    settings_for: Callable[[str, str], dict[str, Any]]
+    train: Callable[[Sequence[Row], str], Mapping[str, Sequence[TrainedModel]]]
+    out: Path
+    simulated: bool
+    budget: str
+    protocol: str
+    say: Say
+
+
+class Work:
+    """The terms on which experiments are run, the same for all of them.
+
+    datasets: by preset. seeds: of training; the released protocol takes the first. encoders:
+    preset -> language model that is finetuned, as in the paper; without one ready features are
+    read. settings: model -> dotted path -> value, set by hand. workers: cells at a time. say: is
+    told how far it is.
+    Raises ConfigError for terms that cannot be.
+    """
+
+    def __init__(
+        self,
+        datasets: Mapping[str, Dataset],
+        out: Path,
+        *,
+        seeds: Sequence[int] = (1, 2, 3, 4, 5),
+        budget: str = "quick",
+        protocol: str = "default",
+        workers: int = 1,
+        encoders: Mapping[str, str] | None = None,
+        settings: Mapping[str, Mapping[str, Any]] | None = None,
+        say: Say = lambda line: None,
+    ) -> None:
+        if not seeds or len(set(seeds)) < len(seeds):
+            raise ConfigError(f"seeds: {list(seeds)} found, one or more different ones expected")
+        if not datasets:
+            raise ConfigError("datasets: none found, at least one expected")
+        budgets.budget_named(budget)
+        self.datasets, self.out, self.workers, self.say = datasets, out, workers, say
+        self.seeds = tuple(seeds[:1] if protocol == "released" else seeds)
+        self.budget, self.protocol = budget, protocol
+        self.encoders, self.settings = encoders or {}, settings or {}
+        if strange := set(self.encoders) - set(datasets):
+            raise ConfigError(f"encoder: {min(strange)!r} is not one of the data sets")
+        self.fingerprints = {preset: data.fingerprint() for preset, data in datasets.items()}
+        self.settings_for("cmc", next(iter(datasets)))  # complains of an unknown protocol
+        self._open()
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any of the data is."""
+        return any(data.simulated for data in self.datasets.values())
+
+    def settings_for(self, model: str, preset: str) -> dict[str, Any]:
+        """Dotted path -> value: what budget, protocol and hand change for a model."""
+        encoder = self.encoders.get(preset)
+        found = budgets.settings_for(model, preset, self.budget, self.protocol, encoder)
+        return {**found, **self.settings.get(model, {})}
+
+    @property
+    def by_hand(self) -> list[str]:
+        """What was changed of the published settings, as it would be typed."""
+        changed = [f"{m}.{path}={v}" for m, own in self.settings.items() for path, v in own.items()]
+        return [*(f"encoder {p}={name}" for p, name in self.encoders.items()), *changed]
+
+    def cells(self, row: Row, preset: str) -> list[Cell]:
+        """One a seed; raises TricordError where the row cannot run on this data set."""
+        assert row.model is not None
+        data, model = self.datasets[preset], row.model
+        settings = {
+            **self.settings_for(model, preset),
+            **row.settings,
+            **row.for_preset.get(preset, {}),
+        }
+        config = api.config_for(data, preset, model, settings)
+        plain = None
+        if isinstance(config, RunConfig):
+            usual = api.config_for(data, preset, "cmc", self.settings_for("cmc", preset))
+            assert isinstance(usual, RunConfig)
+            plain = config.model_copy(update={"finetune": usual.finetune})
+        found = []
+        for seed in self.seeds:
+            place = (seed, self.fingerprints[preset], row.keep)
+            base = None
+            if plain is not None and plain != config:
+                base = Cell(preset, "cmc", plain, *place)
+            found.append(Cell(preset, model, config, *place, base, row.name))
+        return found
+
+    def run(self, cells: Iterable[Cell]) -> dict[str, str]:
+        """Train what is not finished; key -> why, for those that cannot be."""
+        return run_cells(cells, self.datasets, self.folder, workers=self.workers, say=self.say)
+
+    @property
+    def folder(self) -> Path:
+        """Of the cells."""
+        return self.out / CELLS_FOLDER
+
+    def train(self, rows: Sequence[Row], preset: str) -> Mapping[str, Sequence[TrainedModel]]:
+        """By the row's name one trained model a seed, read when a row is asked for.
+
+        What is finished is not trained again; a seed that cannot be trained is left out. Raises
+        TricordError with the reason where a row has none.
+        """
+        cells = {row.name: self.cells(row, preset) for row in rows}
+        failed = self.run(cell for own in cells.values() for cell in own)
+        kept = {name: [c for c in own if c.key not in failed] for name, own in cells.items()}
+        for name, own in kept.items():
+            if not own:
+                raise TricordError(f"{name}: {_why(cells[name], failed)}")
+        return _Kept(kept, self.folder)
+
+    def context(self) -> Context:
+        """The same, for an experiment that is more than rows."""
+        return Context(
+            datasets=self.datasets,
+            seeds=self.seeds,
+            settings_for=self.settings_for,
+            train=self.train,
+            out=self.out,
+            simulated=self.simulated,
+            budget=self.budget,
+            protocol=self.protocol,
+            say=self.say,
+        )
+
+    def _open(self) -> None:
+        """Note the terms, or check that the folder's results were made on these."""
+        path = self.out / TERMS_FILE
+        terms: dict[str, Any] = {
+            "budget": self.budget,
+            "protocol": self.protocol,
+            "data": self.fingerprints,
+        }
+        if path.exists():
+            terms = _joined(path, read_json(path), terms)
+        elif self.out.exists() and (
+            not self.out.is_dir() or any(p.name != "data" for p in self.out.iterdir())
+        ):
+            raise ConfigError(f"{self.out}: exists and is no reproduction; name a new folder")
+        write_json(path, terms)
+
+
+def _joined(path: Path, old: Any, new: dict[str, Any]) -> dict[str, Any]:
+    """The new terms with the data sets of the old ones; raises ConfigError where they differ."""
+    if not isinstance(old, dict) or set(old) != set(new):
+        raise ConfigError(f"{path}: no terms of a reproduction; name a new folder")
+    for part in ("budget", "protocol"):
+        if old[part] != new[part]:
+            raise ConfigError(
+                f"{path.parent}: holds a reproduction with another {part}, {old[part]!r}; "
+                "name a new folder"
+            )
+    for preset, fingerprint in new["data"].items():
+        if old["data"].get(preset, fingerprint) != fingerprint:
+            raise ConfigError(
+                f"{path.parent}: holds a reproduction with other data for {preset}; "
+                "name a new folder"
+            )
+    return {**new, "data": {**old["data"], **new["data"]}}
+
+
+class _Kept(Mapping[str, Sequence[TrainedModel]]):
+    """Trained models by row, read anew each time: all of them at once may not fit in memory."""
+
+    def __init__(self, cells: Mapping[str, Sequence[Cell]], folder: Path) -> None:
+        self._cells, self._folder = cells, folder
+
+    def __getitem__(self, name: str) -> list[TrainedModel]:
+        return [load_cell(cell, self._folder) for cell in self._cells[name]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._cells)
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+
+def _why(cells: Iterable[Cell], failed: Mapping[str, str]) -> str:
+    """Why a row is not complete, or nothing."""
+    return next((f"{c}: {failed[c.key]}" for c in cells if c.key in failed), "")
+
+
+def run_experiment(experiment: Experiment, work: Work) -> Result:
+    """Train the rows' cells, measure them on test and test the claims; writes nothing but cells.
+
+    A row that cannot run says why. Raises ConfigError where the experiment itself is wrong, or is
+    about none of the data sets.
+    """
+    check_claims(experiment.claims, [row.name for row in experiment.rows])
+    presets = [preset for preset in experiment.presets if preset in work.datasets]
+    if not presets:
+        raise ConfigError(
+            f"{experiment.name}: is about {', '.join(experiment.presets)}; "
+            f"the data are {', '.join(work.datasets)}"
+        )
+    places = [
+        _Place(row, preset, work)
+        for preset in presets
+        for row in experiment.rows
+        if row.model is not None or preset in row.paper  # else there is nothing to quote
+    ]
+    failed = work.run(cell for place in places for cell in place.cells)
+    _measure(places, failed, work)
+    columns = {preset: _columns(experiment.rows, preset) for preset in presets}
+    judged = {
+        (place.row.name, place.preset): place.judged for place in places if place.judged is not None
+    }
+    return Result(
+        experiment=experiment,
+        found=[place.found(columns[place.preset]) for place in places],
+        tested=tested_claims(experiment.claims, judged, presets),
+        columns=columns,
+        clips={preset: _clips(preset, columns[preset], judged) for preset in presets},
+        seeds=work.seeds,
+        budget=work.budget,
+        protocol=work.protocol,
+        by_hand=work.by_hand,
+        fingerprints={preset: work.fingerprints[preset] for preset in presets},
+        simulated=any(work.datasets[preset].simulated for preset in presets),
+        versions=_versions(places),
+    )
+
+
+class _Place:
+    """A row on one data set, from its cells to what is known of it."""
+
+    def __init__(self, row: Row, preset: str, work: Work) -> None:
+        self.row, self.preset = row, preset
+        self.cells: list[Cell] = []
+        self.judged: Judged | None = None
+        self.size: int | None = None
+        self.versions: Mapping[str, str] = {}
+        self.reason = ""
+        if row.model is None:
+            self.reason = f"quoted, not run{f': {row.note}' if row.note else ''}"
+            return
+        try:
+            self.cells = work.cells(row, preset)
+        except TricordError as error:
+            self.reason = " ".join(str(error).split())
+
+    def found(self, columns: Iterable[str]) -> Found:
+        """The row as the result tells it."""
+        if self.judged is None:
+            return Found(self.row, self.preset, size=self.size, reason=self.reason)
+        numbers = {c: n for c in columns if c != SIZE and (n := self.judged.number(c)) is not None}
+        config = self.cells[0].config.model_dump(mode="json")
+        keys = [cell.key for cell in self.cells]
+        return Found(self.row, self.preset, numbers, self.size, config, keys)
+
+
+def _measure(places: Iterable[_Place], failed: Mapping[str, str], work: Work) -> None:
+    """Fill in what the rows decide; rows of the same cells are predicted once."""
+    together: dict[tuple[str, ...], list[_Place]] = {}
+    for place in places:
+        place.reason = place.reason or _why(place.cells, failed)
+        if place.reason:
+            place.size = _size(place, work.datasets[place.preset])
+        else:
+            together.setdefault(tuple(c.key for c in place.cells), []).append(place)
+    for group in together.values():
+        try:
+            _judge(group, work)
+        except TricordError as error:
+            for place in group:
+                place.reason = " ".join(str(error).split())
+
+
+def _size(place: _Place, data: Dataset) -> int | None:
+    """Of a model that is built and not trained; None where that cannot be."""
+    if not place.cells:
+        return None
+    cell = place.cells[0]
+    try:
+        with torch.random.fork_rng():
+            return registry.get(cell.model).build(cell.config, data.widths).size
+    except TricordError:
+        return None
+
+
+def _judge(group: Sequence[_Place], work: Work) -> None:
+    first = group[0]
+    trained = [load_cell(cell, work.folder) for cell in first.cells]
+    found = judge(trained, work.datasets[first.preset])
+    for place in group:
+        place.judged = found.get(place.row.output)
+        place.size, place.versions = trained[0].model.size, trained[0].versions
+        if place.judged is None:
+            place.reason = f"{place.row.model} has no decisions of {place.row.output} by itself"
+
+
+def _columns(rows: Sequence[Row], preset: str) -> tuple[str, ...]:
+    """Those that the paper has for this data set, in its order."""
+    printed = {column for row in rows for column in row.paper.get(preset, {})}
+    if strange := printed - {*COLUMNS, SIZE}:
+        raise ConfigError(f"column {min(strange)!r} of the paper is not known")
+    return tuple(c for c in (*COLUMNS, SIZE) if c in printed) or (DEFAULT_COLUMN,)
+
+
+def _clips(
+    preset: str, columns: Iterable[str], judged: Mapping[tuple[str, str], Judged]
+) -> dict[str, int]:
+    """How many of test each column is about; empty where no row ran."""
+    masks = next((j.masks for (_, p), j in judged.items() if p == preset), {})
+    return {c: int(masks[SUBSETS[c]].sum()) for c in columns if SUBSETS.get(c) in masks}
+
+
+def _versions(places: Iterable[_Place]) -> dict[str, str]:
+    """Of what trained the cells, which may be several; the current ones where nothing ran."""
+    found: dict[str, set[str]] = {}
+    for place in places:
+        for name, version in place.versions.items():
+            found.setdefault(name, set()).add(version)
+    return {name: " and ".join(sorted(own)) for name, own in found.items()} or versions()
