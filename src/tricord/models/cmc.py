@@ -120,6 +120,11 @@ class CMC(Network):
         return cast(dict[str, Unimodal], dict(self.unimodal.items()))
 
     @property
+    def readers(self) -> list[nn.Module]:
+        """MCR and the score head, those there are: what reads h_m and is no unimodal model."""
+        return [part for part in (self.router, self.score_head) if part is not None]
+
+    @property
     def modalities(self) -> tuple[str, ...]:
         """Names in the order of votes and weights."""
         return tuple(self.unimodal)

@@ -61,10 +61,9 @@ class FinetuneStage(CmcStage):
 
     def _keep_hidden(self) -> None:
         """Frozen encoders give the same h every epoch: compute it once, without dropout."""
-        for parameter in self.model.parameters():
-            parameter.requires_grad_(False)
-        assert self.model.router is not None
-        self.model.router.requires_grad_(True)
+        self.model.requires_grad_(False)
+        for part in self.model.readers:
+            part.requires_grad_(True)
         kept = []
         with torch.no_grad(), evaluation_mode(self.model):
             for loader in (self.train, self.valid):

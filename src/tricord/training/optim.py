@@ -55,8 +55,7 @@ def finetune_optimizers(model: CMC, config: RunConfig) -> list[torch.optim.Adam]
     The first is that of all outside the language model.
     """
     if config.finetune.train == "router_only":
-        assert model.router is not None
-        return [_adam([{"params": model.router.parameters()}], config.finetune.lr)]
+        return [_adam([{"params": p.parameters()} for p in model.readers], config.finetune.lr)]
     language = {id(p) for p in model.language.parameters()}
     rest = [p for p in model.parameters() if id(p) not in language]
     own = _adam([{"params": rest}], config.finetune.lr)

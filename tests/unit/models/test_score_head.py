@@ -12,6 +12,7 @@ from tricord.errors import ConfigError
 from tricord.evaluation.metrics import regression_metrics
 from tricord.evaluation.table import evaluate
 from tricord.inference.predictor import predict
+from tricord.models.variants import VARIANTS
 from tricord.nn.fusion import parameter_free_fusion
 from tricord.nn.router import pool
 from tricord.training.run import load_trained, train_one
@@ -52,6 +53,16 @@ def test_error_and_correlation_stand_beside_the_classes(tmp_path) -> None:
     assert cell.metrics["acc2"] == cell.interval.estimate  # by classes, not by the score's sign
     shown = [row["score"] for row in predictions.rows()]
     assert np.allclose(shown, predictions.scores, atol=1e-6)
+
+
+def test_the_head_learns_where_all_but_the_router_is_frozen() -> None:
+    variant = {**VARIANTS["cmc-variant"], "finetune.epochs": 20, "finetune.lr": 0.01}
+    config = tiny_data.config({**HEAD, **variant})
+    trained = train_one(tiny_data.dataset(), config, name="cmc-variant", seed=1)
+    rows = trained.history["finetune"]
+    assert rows[-1]["train_score"] < 0.9 * rows[0]["train_score"]
+    for name, state in trained.pretrained.unimodal.items():
+        tiny_data.assert_same_state(dict(trained.model.parts[name].state_dict()), dict(state))
 
 
 def test_labels_without_a_score_cannot_have_the_head() -> None:
