@@ -352,7 +352,7 @@ def test_a_row_that_did_not_run_is_on_the_screen(sim: Path, user: Type, tmp_path
     ("words", "message"),
     [
         (["--models", "nonsense"], "model 'nonsense' does not exist"),
-        (["--models", "cmc", "--set", "early-fusion.epochs=1"], "one of the models compared"),
+        (["--models", "cmc", "--set", "early-fusion.epochs=1"], "MODEL one of cmc, or all"),
         (["--models", "cmc", "--set", "cmc.nonsense=1"], "setting 'nonsense' does not exist"),
         (["--models", "cmc", "--seeds", "0"], "seeds"),
         (["--models", ","], "models: []"),

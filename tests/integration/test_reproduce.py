@@ -92,7 +92,7 @@ def test_all_is_made_from_nothing_says_simulated_and_is_not_made_twice(
     assert content["rows"][0]["paper"] == PAPER["ch-sims"]
     assert set(content["rows"][0]["ours"]) == {"D_test", "D_msc", "D_msi"}
     for kind in ("md", "csv"):
-        assert SIMULATED in "".join((out / f"table0.{kind}").read_text().splitlines()[:3])
+        assert "SIMULATED" in "".join((out / f"table0.{kind}").read_text().splitlines()[:3])
     assert (out / "fig0.md").read_text() == "True 1"
 
     monkeypatch.setattr(places, "simulate", None)
@@ -124,6 +124,16 @@ def test_a_mistake_is_a_line_and_leaves_nothing(
     assert found.code == 2
     assert said in found.err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("nothing_trains")
+def test_a_place_of_something_else_stays_as_it_is(user: Type, tmp_path: Path) -> None:
+    (tmp_path / "thesis").touch()
+    for out in (tmp_path, tmp_path / "thesis"):
+        found = user("reproduce", "table0", f"--out={out}")
+        assert found.code == 2
+        assert "exists and is no reproduction" in found.err
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis"]
 
 
 def test_experiments_come_in_the_catalogues_order() -> None:

@@ -90,7 +90,7 @@ def command(
 def by_model(pairs: Mapping[str, str], models: Sequence[str]) -> dict[str, dict[str, str]]:
     """``model.a.b`` -> value to model -> ``a.b`` -> value; a model's own wins over ``all``.
 
-    Raises ConfigError where a name starts with no model that is compared.
+    models: those that may be named. Raises ConfigError where a name starts with none of them.
     """
     from tricord.errors import ConfigError
 
@@ -100,8 +100,8 @@ def by_model(pairs: Mapping[str, str], models: Sequence[str]) -> dict[str, dict[
         owners = [o for o in (ALL, *models) if path.startswith(f"{o}.")]
         if not owners:
             raise ConfigError(
-                f"--set {path}={value}: MODEL.SETTING expected, with one of the models compared, "
-                f"or {ALL}"
+                f"--set {path}={value}: MODEL.SETTING expected, MODEL one of "
+                f"{', '.join(models)}, or {ALL}"
             )
         owner = max(owners, key=len)  # names may hold dots
         (shared if owner == ALL else own[owner])[path.removeprefix(f"{owner}.")] = value

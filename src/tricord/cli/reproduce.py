@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Group
+    from rich.table import Table
 
     from tricord.experiments.reproduce.result import Result
     from tricord.experiments.reproduce.run import Work
@@ -20,7 +21,10 @@ ALL = "all"
 def command(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="WHAT...", help="table1, table4, ..., fig4, ..., or all."),
+        typer.Argument(
+            metavar="WHAT...",
+            help="table1 (Tables I and II), table4 to table8, fig4 to fig7, or all.",
+        ),
     ],
     data: Annotated[
         Path | None,
@@ -66,18 +70,20 @@ def command(
         tricord reproduce table5 table8 --data features --budget paper
     """
     from tricord.cli.compare import by_model
-    from tricord.cli.console import SIMULATED, console
+    from tricord.cli.console import console
     from tricord.cli.train import parse_settings
+    from tricord.experiments.compare_table import SIMULATED
     from tricord.experiments.reproduce.budget import budget_named
     from tricord.experiments.reproduce.data import datasets as find
-    from tricord.experiments.reproduce.run import Work
+    from tricord.experiments.reproduce.run import DATA_FOLDER, Work, check_folder
     from tricord.models import registry
 
     wanted = experiments(names)
     changed = by_model(parse_settings(settings or []), list(registry.MODELS))
     presets = None if datasets is None else [d.strip() for d in datasets.split(",") if d.strip()]
+    check_folder(out)
     with console.status("reading data"):
-        found = find(data, out, budget_named(budget), presets)
+        found = find(data, out / DATA_FOLDER, budget_named(budget), presets)
     for preset, one in found.items():
         for notice in one.notices:
             console.print(f"note: {preset}: {notice}", markup=False)
@@ -148,35 +154,44 @@ def _run_all(wanted: Mapping[str, Any], work: Work) -> None:
 def _shown(result: Result) -> Group:
     """Tables of 80 columns, one a data set; intervals are in the documents."""
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
     from tricord.experiments.compare_table import SIMULATED
     from tricord.experiments.reproduce.budget import TOO_SMALL
-    from tricord.experiments.reproduce.measure import SIZE
-    from tricord.experiments.reproduce.text import cells, p_value, verdict
 
     parts: list[Any] = [Text(SIMULATED, style="bold")] if result.simulated else []
     parts += [Text(f"{result.experiment.title}, in percent", style="bold")]
     parts += [Text(f"budget {result.budget}: {TOO_SMALL}")] if result.too_small else []
-    for preset, columns in result.columns.items():
-        shown = tuple(column for column in columns if column != SIZE)
-        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-        table.add_column(preset, overflow="fold")
-        for column in shown:
-            table.add_column(column, justify="right", no_wrap=True)
-            table.add_column("paper", justify="right", no_wrap=True)
-        for found in result.of(preset):
-            table.add_row(found.row.name, *cells(found, shown, brief=True))
+    for preset in result.columns:
         missing = [f for f in result.of(preset) if f.reason and f.row.model is not None]
-        parts += [table, *(Text(f"{f.row.name}: not run: {f.reason}") for f in missing)]
+        notes = (Text(f"{f.row.name}: not run: {f.reason}") for f in missing)
+        parts += [_table(result, preset), *notes]
+    return Group(*parts, *(Text(line) for line in _claims(result)))
+
+
+def _table(result: Result, preset: str) -> Table:
+    from rich.table import Table
+
+    from tricord.experiments.reproduce.measure import SIZE
+    from tricord.experiments.reproduce.text import cells
+
+    shown = tuple(column for column in result.columns[preset] if column != SIZE)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(preset, overflow="fold")
+    for column in shown:
+        table.add_column(column, justify="right", no_wrap=True)
+        table.add_column("paper", justify="right", no_wrap=True)
+    for found in result.of(preset):
+        table.add_row(found.row.name, *cells(found, shown, brief=True))
+    return table
+
+
+def _claims(result: Result) -> Iterator[str]:
+    from tricord.experiments.reproduce.text import verdict
+    from tricord.report.words import p_value
+
     for tested in result.tested:
         claim = tested.claim
-        p = "" if tested.p_holm is None else f", p {p_value(tested.p_holm)}"
-        parts.append(
-            Text(
-                f"{claim.higher} above {claim.lower}, {tested.preset} {claim.column}: "
-                f"{verdict(result, tested)}{p}"
-            )
-        )
-    return Group(*parts)
+        p = "" if tested.p_holm is None else f", p {p_value(tested.p_holm)} (Holm)"
+        what = f"{claim.higher} above {claim.lower}, {tested.preset} {claim.column}"
+        yield f"{what}: {verdict(result, tested)}{p}"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tricord.evaluation.table import Cell, Row
 from tricord.experiments.compare_table import SIMULATED, Compared, Measured
 from tricord.experiments.reproduce.table4 import QUOTED, UNKNOWN
 from tricord.models import registry
-from tricord.report.words import percent, signed
+from tricord.report.words import grid, p_value, percent, signed
 from tricord.types import Subset
 
 NONE = "-"
@@ -34,7 +34,7 @@ def cells(compared: Compared, row: Measured) -> dict[str, str]:
     return {
         **floor_cells(compared, row.row),
         "to best": NONE if against is None else signed(100 * against.difference.estimate, 1),
-        "p": "best" if against is None else _p(against.p_holm),
+        "p": "best" if against is None else p_value(against.p_holm),
         "size": f"{row.size:,}",
         "train s": three_digits(sum(row.seconds) / len(row.seconds)),
         "frames": amount(sum(row.frames) / len(row.frames)),
@@ -101,7 +101,7 @@ def _table(compared: Compared) -> str:
     found = [[row[column] for column in head] for row in rows]
     blank = [""] * (len(head) - 3)
     missing = [[r.name, _year(r.name), f"not run: {r.reason}", *blank] for r in compared.not_run]
-    return _grid(head, [*found, *missing])
+    return grid(head, [*found, *missing])
 
 
 def _limit(compared: Compared) -> str:
@@ -119,7 +119,7 @@ def _quoted(compared: Compared) -> str:
         return ""
     return (
         "Quoted from the paper, not run (Table IV; no public description suffices to build them, "
-        f"and features and splits may differ):\n\n{_grid(['model', 'Acc2 %'], rows)}"
+        f"and features and splits may differ):\n\n{grid(['model', 'Acc2 %'], rows)}"
     )
 
 
@@ -143,22 +143,12 @@ def _year(name: str) -> str:
     return str(registry.get(name).year)
 
 
-def _grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(c.replace('|', '/') for c in line)} |" for line in lines)
-
-
 def _estimate(cell: Cell | None) -> str:
     return NONE if cell is None else percent(cell.interval.estimate)
 
 
 def _number(value: float | None) -> str:
     return NONE if value is None else f"{value:.3f}"
-
-
-def _p(value: float) -> str:
-    """Never 0: fewer than all resamples were drawn."""
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def three_digits(value: float) -> str:

@@ -29,7 +29,7 @@ _INK = "#010203"  # stands for the page's text colour
 _WIDTH = 3.5  # inches
 _LONGEST = 26  # characters of a row's name, so that it leaves room for the drawing
 _TIGHT: Any = {"borderaxespad": 0.2, "borderpad": 0.2, "handlelength": 1, "columnspacing": 1}
-_SETTINGS: dict[str, Any] = {
+SETTINGS: dict[str, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "font.family": "sans-serif",
@@ -41,9 +41,13 @@ _SETTINGS: dict[str, Any] = {
     "axes.linewidth": 0.6,
     "legend.frameon": False,
     "legend.fontsize": 8,
-    **{f"{part}.color": _INK for part in ("text", "xtick", "ytick")},
-    **{f"axes.{part}color": _INK for part in ("edge", "label", "title")},
 }
+
+
+def in_colour(ink: str) -> dict[str, str]:
+    """Settings by which letters and axes are of one colour."""
+    letters = {f"{part}.color": ink for part in ("text", "xtick", "ytick")}
+    return {**letters, **{f"axes.{part}color": ink for part in ("edge", "label", "title")}}
 
 
 def forest(
@@ -144,7 +148,7 @@ def _figure(draw: Callable[[Axes], None], title: str, height: float) -> Html:
 
     buffer = io.StringIO()
     # names inside a drawing are hashes: salted by the title, no two figures share one
-    settings: Any = _SETTINGS | {"svg.hashsalt": title}
+    settings: Any = SETTINGS | in_colour(_INK) | {"svg.hashsalt": title}
     with matplotlib.rc_context(settings), warnings.catch_warnings():
         # the reader's fonts draw the text; matplotlib's own only measure it
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)

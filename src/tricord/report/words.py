@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 from tricord.evaluation.statistics import Interval
 from tricord.labels import LabelScheme
@@ -26,6 +26,17 @@ def signed(number: float, digits: int = 3) -> str:
     """With its sign, a true minus, and no sign for what rounds to zero."""
     text = f"{number:+.{digits}f}"
     return text[1:] if float(text) == 0 else text.replace("-", "−")
+
+
+def p_value(p: float) -> str:
+    """Never 0: only so many resamples were drawn."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(c.replace('|', '/') for c in line)} |" for line in lines)
 
 
 def counted(count: int, noun: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tricord.errors import DataError
+from tricord.files import lock, locked
 
 PARTIAL, OLD = ".partial", ".old"
 
@@ -28,7 +28,7 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(path.parent):
+        with locked(path.parent):
             _clear(path)
             if not replace and os.path.lexists(path):
                 raise DataError(f"{path}: exists already, expected a new name")
@@ -36,12 +36,12 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
                 tempfile.mkdtemp(prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent)
             )
             handle = os.open(partial, os.O_RDONLY)
-            _lock(handle)
+            lock(handle)
         try:
             yield partial
             partial.chmod(0o755)
             _sync(partial)
-            with _locked(path.parent):
+            with locked(path.parent):
                 _put(partial, path, replace)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -85,29 +85,9 @@ def _clear(path: Path) -> None:
 def _is_abandoned(folder: Path) -> bool:
     handle = os.open(folder, os.O_RDONLY)
     try:
-        return _lock(handle)
+        return lock(handle)
     finally:
         os.close(handle)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One process at a time, for the moments in which names are given."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        _lock(handle, wait=True)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _lock(handle: int, *, wait: bool = False) -> bool:
-    """Whether the lock was got, which the process holds until it closes the handle or ends."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:  # held by another, or a file system without locks
-        return False
-    return True
 
 
 def _sync(folder: Path) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tricord.config import CommonConfig
 from tricord.errors import ConfigError
+from tricord.experiments.compare_table import SIMULATED
 from tricord.models import registry
 
 PROTOCOLS: Mapping[str, str] = {
-    "default": "the epoch that is best on valid, several seeds, our reading of what is left open",
+    "default": "the epoch that is best on valid, our reading of what is left open",
     "released": "every option as in the released implementation, one seed",
 }
 TOO_SMALL = "too small to show a direction"
+MADE_UP = "simulated data say nothing of the paper's"
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,61 @@ def budget_named(name: str) -> Budget:
     if name not in BUDGETS:
         raise ConfigError(f"budget {name!r} does not exist; there is: {', '.join(BUDGETS)}")
     return BUDGETS[name]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """On what terms an experiment is run, as each of its files says.
+
+    by_hand: settings that are neither the budget's nor the protocol's, as they would be typed.
+    """
+
+    seeds: Sequence[int]
+    budget: str
+    protocol: str
+    simulated: bool
+    by_hand: Sequence[str] = ()
+
+    @property
+    def too_small(self) -> bool:
+        """Whether no direction may be read off what the budget gives."""
+        return BUDGETS[self.budget].epochs is not None
+
+    @property
+    def inconclusive(self) -> str:
+        """Why no claim of the paper can be judged on these terms; nothing where it can."""
+        if self.too_small:
+            return TOO_SMALL
+        return MADE_UP if self.simulated else ""
+
+    def paragraphs(self) -> Iterator[str]:
+        """The head of a document."""
+        if self.simulated:
+            yield f"**{SIMULATED}**"
+        if self.too_small:
+            yield f"**Budget {self.budget}: {TOO_SMALL}.**"
+        by_hand = ", ".join(f"`{setting}`" for setting in self.by_hand)
+        yield (
+            f"Protocol {self.protocol}: {PROTOCOLS[self.protocol]}. "
+            f"Budget {self.budget}: {BUDGETS[self.budget].about}. "
+            f"Seeds: {', '.join(map(str, self.seeds))}."
+            f"{f' Set by hand: {by_hand}.' if by_hand else ''}"
+        )
+
+    def head(self, name: str, title: str) -> dict[str, Any]:
+        """The head of a result file: plain values."""
+        return {
+            "kind": "reproduce",
+            "head": SIMULATED if self.simulated else None,
+            "simulated": self.simulated,
+            "experiment": name,
+            "title": title,
+            "protocol": {"name": self.protocol, "rule": PROTOCOLS[self.protocol]},
+            "budget": {"name": self.budget, "rule": BUDGETS[self.budget].about},
+            "too_small": TOO_SMALL if self.too_small else None,
+            "set_by_hand": list(self.by_hand),
+            "seeds": list(self.seeds),
+        }
 
 
 def settings_for(

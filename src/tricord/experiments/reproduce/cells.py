@@ -15,13 +15,15 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -32,7 +34,7 @@ from tricord.data.derive.subset import retained
 from tricord.data.load import load
 from tricord.data.schema import Dataset
 from tricord.errors import ConfigError, DataError, TricordError
-from tricord.files import write_atomically
+from tricord.files import locked, write_atomically
 from tricord.report.words import counted
 from tricord.training.folder import MODEL_FILE, STAGE1_FILE
 from tricord.training.run import load_trained, train_one
@@ -47,7 +49,7 @@ ROOTS = (
     "tricord.features.text",
 )
 Say = Callable[[str], object]
-Trainer = Callable[[Iterable["Cell"]], Iterator[tuple["Cell", str]]]
+Trainer = Callable[[Sequence["Cell"]], Iterator[tuple["Cell", str]]]
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,10 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """Different wherever the trained bits may be."""
+        """Different wherever settings, data, seed or code are.
+
+        Libraries and the number of threads, which may change the last bits, are not in it.
+        """
         # variants of CMC differ in settings alone
         family = "cmc" if isinstance(self.config, RunConfig) else self.model
         content = {
@@ -99,18 +104,21 @@ def load_cell(cell: Cell, folder: Path) -> TrainedModel:
 
 
 def train_cell(cell: Cell, data: Dataset, folder: Path) -> None:
-    """Train it, or go on where it stopped; raises TricordError where that cannot be done."""
-    if cell.keep < 1:
-        data = retained(data, cell.keep, cell.seed)
-    if cell.base is not None:
-        _take_stage1(folder / cell.base.key / STAGE1_FILE, folder / cell.key / STAGE1_FILE)
-    train_one(
-        api.checked(data, cell.config),
-        cell.config,
-        name=cell.model,
-        seed=cell.seed,
-        folder=folder / cell.key,
-    )
+    """Train it, or go on where it stopped; raises TricordError where that cannot be done.
+
+    One process at a time: what another trains meanwhile is waited for.
+    """
+    own = folder / cell.key
+    own.mkdir(parents=True, exist_ok=True)
+    with locked(own):
+        if is_finished(cell, folder):
+            return
+        if cell.keep < 1:
+            data = retained(data, cell.keep, cell.seed)
+        if cell.base is not None:
+            _take_stage1(folder / cell.base.key / STAGE1_FILE, own / STAGE1_FILE)
+        checked = api.checked(data, cell.config)
+        train_one(checked, cell.config, name=cell.model, seed=cell.seed, folder=own)
 
 
 def _take_stage1(there: Path, here: Path) -> None:
@@ -139,21 +147,20 @@ def run_cells(
     first, then = _in_order(cells, folder)
     if not first and not then:
         return {}
+    train: Trainer = partial(_here, datasets=datasets, folder=folder)
+    workers = min(workers, max(len(first), len(then)))
+    if workers > 1:
+        sources = _files(datasets)
+        train = partial(_in_processes, sources=sources, folder=folder, workers=workers)
     progress = _Progress(len(first) + len(then), say)
     failed: dict[str, str] = {}
-    with _trainer(datasets, folder, min(workers, max(len(first), len(then)))) as train:
-        for wave in (first, then):
-            ready = []
-            for cell in wave:
-                if cell.base is not None and (reason := failed.get(cell.base.key)):
-                    failed[cell.key] = reason
-                    progress.done(cell, reason)
-                else:
-                    ready.append(cell)
-            for cell, reason in train(ready):
-                if reason:
-                    failed[cell.key] = reason
-                progress.done(cell, reason)
+    for wave in (first, then):
+        without_base = [(c, failed[c.base.key]) for c in wave if c.base and c.base.key in failed]
+        ready = [c for c in wave if not (c.base and c.base.key in failed)]
+        for cell, reason in chain(without_base, train(ready)):
+            if reason:
+                failed[cell.key] = reason
+            progress.done(cell, reason)
     return failed
 
 
@@ -167,6 +174,13 @@ def _in_order(cells: Iterable[Cell], folder: Path) -> tuple[list[Cell], list[Cel
     }
     ordered = sorted({**wanted, **bases}.values(), key=lambda cell: cell.preset)
     return [c for c in ordered if c.base is None], [c for c in ordered if c.base is not None]
+
+
+def _files(datasets: Mapping[str, Dataset]) -> dict[str, Path]:
+    found = {preset: Path(data.source).resolve() for preset, data in datasets.items()}
+    if absent := [path for path in found.values() if not path.exists()]:
+        raise ConfigError(f"workers: {absent[0]} is no file that several could read")
+    return found
 
 
 class _Progress:
@@ -194,43 +208,44 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-@contextmanager
-def _trainer(datasets: Mapping[str, Dataset], folder: Path, workers: int) -> Iterator[Trainer]:
-    """Trains cells and gives each with why it could not be, or nothing: here, or in processes."""
-    if workers == 1:
-        yield partial(_here, datasets, folder)
-        return
-    sources = {preset: Path(data.source).resolve() for preset, data in datasets.items()}
-    if absent := [path for path in sources.values() if not path.exists()]:
-        raise ConfigError(f"workers: {absent[0]} is no file that several could read")
-    pool = ProcessPoolExecutor(
-        workers,
-        multiprocessing.get_context("spawn"),
-        torch.set_num_threads,
-        (max(1, (os.cpu_count() or 1) // workers),),
-    )
-    try:
-        yield partial(_in_processes, pool, sources, folder)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
 def _here(
-    datasets: Mapping[str, Dataset], folder: Path, cells: Iterable[Cell]
+    cells: Iterable[Cell], datasets: Mapping[str, Dataset], folder: Path
 ) -> Iterator[tuple[Cell, str]]:
+    """Train cells, and give each with why it could not be, or nothing."""
     for cell in cells:
         yield cell, _reason(cell, partial(datasets.__getitem__, cell.preset), folder)
 
 
 def _in_processes(
-    pool: ProcessPoolExecutor, sources: Mapping[str, Path], folder: Path, cells: Iterable[Cell]
+    cells: Sequence[Cell], sources: Mapping[str, Path], folder: Path, workers: int
 ) -> Iterator[tuple[Cell, str]]:
-    jobs = {pool.submit(_from_file, cell, sources[cell.preset], folder): cell for cell in cells}
-    for job in as_completed(jobs):
-        error = job.exception()
-        if isinstance(error, KeyboardInterrupt):
-            raise error
-        yield jobs[job], _words(error) if error else job.result()
+    """The same in processes; where one was killed, the cells left have one each, one at a time."""
+    others = set(multiprocessing.active_children())
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, spawn, _start_worker, (threads,))
+    left = []
+    try:
+        jobs = {pool.submit(_from_file, cell, sources[cell.preset], folder): cell for cell in cells}
+        for job in as_completed(jobs):
+            error = job.exception()
+            if isinstance(error, BrokenProcessPool) and len(jobs) > 1:
+                left.append(jobs[job])
+            else:
+                yield jobs[job], _words(error) if error else job.result()
+    except BaseException:  # interrupted: a cell may have hours to go, and goes on from its folder
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    for cell in left:
+        yield from _in_processes([cell], sources, folder, 1)
+
+
+def _start_worker(threads: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started it ends it
+    torch.set_num_threads(threads)
 
 
 def _from_file(cell: Cell, source: Path, folder: Path) -> str:

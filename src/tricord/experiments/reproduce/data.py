@@ -56,14 +56,14 @@ def simulated(folder: Path, budget: Budget, presets: Sequence[str] | None = None
 
 
 def datasets(
-    folder: Path | None, out: Path, budget: Budget, presets: Sequence[str] | None = None
+    folder: Path | None, made: Path, budget: Budget, presets: Sequence[str] | None = None
 ) -> Mapping[str, Dataset]:
-    """Preset -> data: of a folder, or without one simulated under ``out``.
+    """Preset -> data: of a folder, or without one simulated in ``made``.
 
     Raises as `find`, `simulated` and `load` do.
     """
     if folder is None:
-        return {SIMULATED_PRESET: load(simulated(out / "data", budget, presets))}
+        return {SIMULATED_PRESET: load(simulated(made, budget, presets))}
     return {preset: load(path) for preset, path in find(folder, presets).items()}
 
 

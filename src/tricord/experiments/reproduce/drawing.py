@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from unicodedata import east_asian_width
 
 from tricord.files import write_atomically
-from tricord.report.figures import LINES
+from tricord.report.figures import LINES, SETTINGS, in_colour
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 INK = "#30343a"
 RED = "#d1605e"  # the paper marks words in red
@@ -28,20 +28,6 @@ _BOXES = (
     "Letters for which no font was installed are boxes in the PNG; the SVG is drawn with the fonts "
     "of who reads it."
 )
-_SETTINGS: dict[str, Any] = {
-    "svg.fonttype": "none",
-    "text.parse_math": False,
-    "font.size": 8.5,
-    "axes.titlesize": 9,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "legend.frameon": False,
-    "legend.fontsize": 8.5,
-    **{f"{part}.color": INK for part in ("text", "xtick", "ytick")},
-    **{f"axes.{part}color": INK for part in ("edge", "label", "title")},
-}
 
 
 def class_colours(classes: Sequence[str], *, ordered: bool) -> list[str]:
@@ -71,7 +57,8 @@ def write_figure(path: Path, size: tuple[float, float], draw: Callable[[Figure],
     import matplotlib
     from matplotlib.figure import Figure
 
-    settings: Any = _SETTINGS | {"svg.hashsalt": path.name, "font.family": _families()}
+    own = {"legend.fontsize": 8.5, "svg.hashsalt": path.name, "font.family": _families()}
+    settings: Any = {**SETTINGS, **in_colour(INK), **own}
     with matplotlib.rc_context(settings), warnings.catch_warnings():
         # an SVG's letters are drawn by the reader's fonts
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
@@ -79,6 +66,24 @@ def write_figure(path: Path, size: tuple[float, float], draw: Callable[[Figure],
         draw(figure)
         for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
             _save(figure, path.with_name(f"{path.name}.{kind}"), kind, metadata)
+
+
+def write_rows(
+    path: Path, width: float, height: float, head: str, rows: Sequence[Callable[[SubFigure], None]]
+) -> None:
+    """The same of a row each, below each other; nothing for none.
+
+    width, height: of a row, in inches. head: above all, such as SIMULATED.
+    """
+
+    def draw(figure: Figure) -> None:
+        figure.suptitle(head, x=0.005, ha="left", fontsize=9.5)
+        places = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
+        for place, draw_row in zip(places, rows, strict=True):
+            draw_row(place)
+
+    if rows:
+        write_figure(path, (width, 0.35 + height * len(rows)), draw)
 
 
 def _save(figure: Figure, path: Path, kind: str, metadata: dict[str, None]) -> None:

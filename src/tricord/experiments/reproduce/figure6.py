@@ -19,11 +19,11 @@ from tricord.experiments.reproduce.drawing import note_on_letters
 from tricord.experiments.reproduce.figure6_cases import Case, Followed, gather
 from tricord.experiments.reproduce.figure6_drawing import draw_followed
 from tricord.experiments.reproduce.label_paths import RULE, follow
-from tricord.experiments.reproduce.run import Context
+from tricord.experiments.reproduce.run import Context, presets_of
 from tricord.features.text import TEXT
 from tricord.inference.attribution import METHOD
 from tricord.report.facts import HALF
-from tricord.report.words import counted, percent
+from tricord.report.words import counted, grid, percent
 from tricord.training.session import Session
 
 CAUTION = (
@@ -42,12 +42,13 @@ class Figure6:
     presets = ("ch-sims", "ch-sims-v2", "mosi", "mosei")
 
     def run(self, context: Context) -> None:
-        """fig6.json, fig6.md, fig6.png and fig6.svg; the labels' paths are kept in fig6/."""
-        found = [_of(context, p) for p in self.presets if p in context.datasets]
-        if not found:
-            context.say(f"{self.title}: not made, there is no data set of the paper's")
-            return
-        above = page.head(context, f"{self.title}, seed {context.seeds[0]}")
+        """fig6.json, fig6.md, fig6.png and fig6.svg; the labels' paths are kept in fig6/.
+
+        Raises ConfigError where none of its data sets is given.
+        """
+        presets = presets_of(self.name, self.presets, context.datasets)
+        found = [_of(context, preset) for preset in presets]
+        above = page.marked(context, f"{self.title}, seed {context.seeds[0]}")
         draw_followed(found, context.out / self.name, above)
         results = {
             "seed": context.seeds[0],
@@ -136,7 +137,7 @@ def _case(followed: Followed, case: Case) -> Iterator[str]:
     )
     truth = ", ".join(f"{name} {label}" for name, label in case.truth.items())
     yield f"**`{case.id}`** ({choice.direction}): {went}. True labels: {truth}."
-    yield page.grid(
+    yield grid(
         ["mass when kept", *classes],
         [
             [name, *(f"{mass:.3f}" for mass in path[followed.kept].tolist())]

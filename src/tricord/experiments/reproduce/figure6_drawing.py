@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tricord.experiments.reproduce.drawing import INK, RED, class_colours, shortened, write_figure
+from tricord.experiments.reproduce.drawing import INK, RED, class_colours, shortened, write_rows
 from tricord.experiments.reproduce.figure6_cases import Case, Followed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.figure import SubFigure
 
 _ROW = 2.15  # inches
 _IN_LINE = 7  # words
@@ -21,16 +22,10 @@ _STRONGEST = 0.8  # so that a word can still be read
 
 def draw_followed(found: Sequence[Followed], path: Path, head: str) -> None:
     """A row a clip: what its labels did, and its words. head: above all, such as SIMULATED."""
-    cases = [(followed, case) for followed in found for case in followed.cases]
-
-    def draw(figure: Figure) -> None:
-        figure.suptitle(head, x=0.005, ha="left", fontsize=9.5)
-        rows = figure.subfigures(len(cases), 1, squeeze=False)[:, 0]
-        for row, (followed, case) in zip(rows, cases, strict=True):
-            _row(row, followed, case)
-
-    if cases:
-        write_figure(path, (11, 0.35 + _ROW * len(cases)), draw)
+    rows = [
+        partial(_row, followed=followed, case=case) for followed in found for case in followed.cases
+    ]
+    write_rows(path, 11, _ROW, head, rows)
 
 
 def _row(figure: SubFigure, followed: Followed, case: Case) -> None:

@@ -14,9 +14,9 @@ from tricord.experiments.reproduce.drawing import note_on_letters
 from tricord.experiments.reproduce.figure7_cases import KINDS, RULE, Case, Decided, decide
 from tricord.experiments.reproduce.figure7_drawing import draw_decided
 from tricord.experiments.reproduce.plan import Row
-from tricord.experiments.reproduce.run import Context
+from tricord.experiments.reproduce.run import Context, presets_of
 from tricord.inference.predictor import predict
-from tricord.report.words import decision_rule
+from tricord.report.words import decision_rule, grid
 
 CAUTION = (
     "What may be concluded: what the model did with the clips shown, which were chosen among those "
@@ -33,14 +33,16 @@ class Figure7:
     presets = ("ch-sims", "ch-sims-v2")
 
     def run(self, context: Context) -> None:
-        """fig7.json, fig7.md, fig7.png and fig7.svg."""
-        tried = {p: _of(context, p) for p in self.presets if p in context.datasets}
-        if not tried:
-            context.say(f"{self.title}: not made, neither of {', '.join(self.presets)} is there")
-            return
+        """fig7.json, fig7.md, fig7.png and fig7.svg.
+
+        Raises ConfigError where none of its data sets is given, TricordError where a seed cannot
+        be trained.
+        """
+        presets = presets_of(self.name, self.presets, context.datasets)
+        tried = {preset: _of(context, preset) for preset in presets}
         found = [decided for decided in tried.values() if decided is not None]
         unknown = [preset for preset, decided in tried.items() if decided is None]
-        above = page.head(context, self.title)
+        above = page.marked(context, self.title)
         draw_decided(found, context.out / self.name, above)
         results = {
             "rule": RULE,
@@ -94,4 +96,4 @@ def _case(decided: Decided, case: Case) -> Iterator[str]:
         )
     ]
     after = ["consensus", *(f"{p:.3f}" for p in case.consensus.tolist()), ""]
-    yield page.grid(["", *decided.scheme.classes, "weight"], [*lines, after])
+    yield grid(["", *decided.scheme.classes, "weight"], [*lines, after])

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tricord.experiments.reproduce.drawing import INK, class_colours, shortened, write_figure
+from tricord.experiments.reproduce.drawing import INK, class_colours, shortened, write_rows
 from tricord.experiments.reproduce.figure7_cases import Case, Decided, Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.figure import SubFigure
 
 _ROW = 1.75  # inches
 _WORDS = 84  # columns of a clip's words
@@ -22,16 +23,10 @@ _LEAST = 0.08  # share whose number still has room in its bar
 
 def draw_decided(found: Sequence[Decided], path: Path, head: str) -> None:
     """A row a clip: its votes, weights and consensus. head: above all, such as SIMULATED."""
-    cases = [(decided, case) for decided in found for case in decided.cases]
-
-    def draw(figure: Figure) -> None:
-        figure.suptitle(head, x=0.005, ha="left", fontsize=9.5)
-        rows = figure.subfigures(len(cases), 1, squeeze=False)[:, 0]
-        for row, (decided, case) in zip(rows, cases, strict=True):
-            _row(row, decided, case)
-
-    if cases:
-        write_figure(path, (8.5, 0.35 + _ROW * len(cases)), draw)
+    rows = [
+        partial(_row, decided=decided, case=case) for decided in found for case in decided.cases
+    ]
+    write_rows(path, 8.5, _ROW, head, rows)
 
 
 def _row(figure: SubFigure, decided: Decided, case: Case) -> None:

@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tricord.errors import ConfigError
 from tricord.experiments.reproduce.budget import TOO_SMALL
 from tricord.experiments.reproduce.drawing import write_figure
-from tricord.experiments.reproduce.page import grid, head, too_small, write
+from tricord.experiments.reproduce.page import marked, write
 from tricord.experiments.reproduce.plan import Row
 from tricord.experiments.reproduce.printed import TEXT
 from tricord.experiments.reproduce.retention import LEVELS, Curve, Steepness, measure, row_name
-from tricord.experiments.reproduce.run import Context
+from tricord.experiments.reproduce.run import Context, presets_of
 from tricord.experiments.reproduce.table7 import GROUND_TRUTH
 from tricord.experiments.reproduce.text import ours
 from tricord.report.figures import BLUE, ORANGE
-from tricord.report.words import signed
+from tricord.report.words import grid, signed
 from tricord.types import Subset
 
 if TYPE_CHECKING:
@@ -76,9 +75,7 @@ class Retention:
         Raises ConfigError where the data set is not given, TricordError where a model cannot be
         trained.
         """
-        if self.preset not in context.datasets:
-            there = ", ".join(context.datasets)
-            raise ConfigError(f"{self.name}: is about {self.preset}; the data are {there}")
+        presets_of(self.name, self.presets, context.datasets)
         trained = context.train(self.rows(), self.preset)
         self.write(context, measure(trained, MODELS, context.datasets[self.preset]))
 
@@ -93,9 +90,9 @@ class Retention:
         }
         records = list(_records(found))
         write(context, self.name, self.title, self._paragraphs(found), results, records)
-        title = head(context, self.title)
+        title = marked(context, self.title)
         write_figure(context.out / self.name, (9, 4), partial(_draw, found=found, title=title))
-        if too_small(context):
+        if context.too_small:
             context.say(f"budget {context.budget}: {TOO_SMALL}")
         for name, *slopes in self._slope_lines(found):
             context.say(f"slope on {name}: {CMC} {slopes[0]}, {GT} {slopes[1]}")

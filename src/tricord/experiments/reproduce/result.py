@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tricord.evaluation.statistics import Interval
-from tricord.experiments.compare_table import SIMULATED
-from tricord.experiments.reproduce.budget import BUDGETS, PROTOCOLS, TOO_SMALL
+from tricord.experiments.reproduce.budget import Terms
 from tricord.experiments.reproduce.plan import Claim, Experiment, Row
 
 SIGNIFICANT = 0.05
@@ -107,8 +106,12 @@ class Outcome:
             return "no direction shown"
         return "as in the paper" if self.difference.estimate > 0 else "opposite to the paper"
 
-    def to_json(self, *, too_small: bool) -> dict[str, Any]:
-        """Plain values; points are of 100."""
+    def judged(self, inconclusive: str) -> str:
+        """The verdict, or why there can be none on the terms of the experiment."""
+        return self.verdict if self.difference is None else inconclusive or self.verdict
+
+    def to_json(self, inconclusive: str) -> dict[str, Any]:
+        """Plain values; points are of 100. inconclusive: as `judged`."""
         i = self.difference
         return {
             "text": self.claim.text,
@@ -121,16 +124,15 @@ class Outcome:
             | {"high": 100 * i.high, "method": i.method},
             "p": self.p,
             "p_holm": self.p_holm,
-            "verdict": TOO_SMALL if too_small and i is not None else self.verdict,
+            "verdict": self.judged(inconclusive),
         }
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(Terms):
     """An experiment with its provenance.
 
     columns: by preset, those that the paper has. clips: by preset and column, how many of test.
-    by_hand: settings that are neither the budget's nor the protocol's.
     fingerprints: by preset. versions: of the libraries that trained the cells.
     """
 
@@ -139,18 +141,8 @@ class Result:
     tested: Sequence[Outcome]
     columns: Mapping[str, Sequence[str]]
     clips: Mapping[str, Mapping[str, int]]
-    seeds: Sequence[int]
-    budget: str
-    protocol: str
-    by_hand: Sequence[str]
     fingerprints: Mapping[str, str]
-    simulated: bool
     versions: Mapping[str, str]
-
-    @property
-    def too_small(self) -> bool:
-        """Whether no direction may be read off it."""
-        return BUDGETS[self.budget].epochs is not None
 
     def of(self, preset: str) -> list[Found]:
         """The rows on one data set, in the paper's order."""
@@ -159,21 +151,12 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """Plain values, for a result file."""
         return {
-            "kind": "reproduce",
-            "head": SIMULATED if self.simulated else None,
-            "simulated": self.simulated,
-            "experiment": self.experiment.name,
-            "title": self.experiment.title,
+            **self.head(self.experiment.name, self.experiment.title),
             "unit": "percent",
-            "protocol": {"name": self.protocol, "rule": PROTOCOLS[self.protocol]},
-            "budget": {"name": self.budget, "rule": BUDGETS[self.budget].about},
-            "too_small": TOO_SMALL if self.too_small else None,
-            "set_by_hand": list(self.by_hand),
-            "seeds": list(self.seeds),
             "data": dict(self.fingerprints),
             "versions": dict(self.versions),
             "clips": {preset: dict(counts) for preset, counts in self.clips.items()},
             "rows": [found.to_json() for found in self.found],
-            "claims": [tested.to_json(too_small=self.too_small) for tested in self.tested],
+            "claims": [tested.to_json(self.inconclusive) for tested in self.tested],
             "caution": self.experiment.caution,
         }

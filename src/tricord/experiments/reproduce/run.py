@@ -30,7 +30,7 @@ from tricord.models import registry
 from tricord.training.checkpoint import read_json, write_json
 from tricord.training.trained import TrainedModel, versions
 
-CELLS_FOLDER, TERMS_FILE = "cells", "reproduce.json"
+CELLS_FOLDER, DATA_FOLDER, TERMS_FILE = "cells", "data", "reproduce.json"
 STAGE2 = "finetune."
 DEFAULT_COLUMN = "Acc2"
 
@@ -38,7 +38,7 @@ Say = Callable[[str], object]
 
 
 @dataclass(frozen=True)
-class Context:
+class Context(budgets.Terms):
     """What an experiment that is more than rows is given.
 
     settings_for: (model, preset) -> dotted path -> value, of budget and protocol. train: as
@@ -46,13 +46,9 @@ class Context:
     """
 
     datasets: Mapping[str, Dataset]
-    seeds: Sequence[int]
     settings_for: Callable[[str, str], dict[str, Any]]
     train: Callable[[Sequence[Row], str], Mapping[str, Sequence[TrainedModel]]]
     out: Path
-    simulated: bool
-    budget: str
-    protocol: str
     say: Say
 
 
@@ -126,13 +122,14 @@ class Work:
             usual = api.config_for(data, preset, "cmc", self.settings_for("cmc", preset))
             assert isinstance(usual, RunConfig)
             plain = config.model_copy(update={"finetune": usual.finetune})
+        label = row.name if row.output == "model" else ""  # else a part of what is trained
         found = []
         for seed in self.seeds:
             place = (seed, self.fingerprints[preset], row.keep)
             base = None
             if plain is not None and plain != config:
                 base = Cell(preset, "cmc", plain, *place)
-            found.append(Cell(preset, model, config, *place, base, row.name))
+            found.append(Cell(preset, model, config, *place, base, label))
         return found
 
     def run(self, cells: Iterable[Cell]) -> dict[str, str]:
@@ -147,16 +144,15 @@ class Work:
     def train(self, rows: Sequence[Row], preset: str) -> Mapping[str, Sequence[TrainedModel]]:
         """By the row's name one trained model a seed, read when a row is asked for.
 
-        What is finished is not trained again; a seed that cannot be trained is left out. Raises
-        TricordError with the reason where a row has none.
+        What is finished is not trained again. Raises TricordError with the reason where a cell
+        cannot be trained: rows of different seeds could not be compared.
         """
         cells = {row.name: self.cells(row, preset) for row in rows}
         failed = self.run(cell for own in cells.values() for cell in own)
-        kept = {name: [c for c in own if c.key not in failed] for name, own in cells.items()}
-        for name, own in kept.items():
-            if not own:
-                raise TricordError(f"{name}: {_why(cells[name], failed)}")
-        return _Kept(kept, self.folder)
+        for name, own in cells.items():
+            if reason := _why(own, failed):
+                raise TricordError(f"{name}: {reason}")
+        return _Kept(cells, self.folder)
 
     def context(self) -> Context:
         """The same, for an experiment that is more than rows."""
@@ -169,11 +165,13 @@ class Work:
             simulated=self.simulated,
             budget=self.budget,
             protocol=self.protocol,
+            by_hand=self.by_hand,
             say=self.say,
         )
 
     def _open(self) -> None:
         """Note the terms, or check that the folder's results were made on these."""
+        check_folder(self.out)
         path = self.out / TERMS_FILE
         terms: dict[str, Any] = {
             "budget": self.budget,
@@ -182,11 +180,15 @@ class Work:
         }
         if path.exists():
             terms = _joined(path, read_json(path), terms)
-        elif self.out.exists() and (
-            not self.out.is_dir() or any(p.name != "data" for p in self.out.iterdir())
-        ):
-            raise ConfigError(f"{self.out}: exists and is no reproduction; name a new folder")
         write_json(path, terms)
+
+
+def check_folder(out: Path) -> None:
+    """Raise ConfigError for a place that holds something else."""
+    if (out / TERMS_FILE).is_file() or not out.exists():
+        return
+    if not out.is_dir() or any(path.name != DATA_FOLDER for path in out.iterdir()):
+        raise ConfigError(f"{out}: exists and is no reproduction; name a new folder")
 
 
 def _joined(path: Path, old: Any, new: dict[str, Any]) -> dict[str, Any]:
@@ -229,19 +231,22 @@ def _why(cells: Iterable[Cell], failed: Mapping[str, str]) -> str:
     return next((f"{c}: {failed[c.key]}" for c in cells if c.key in failed), "")
 
 
+def presets_of(name: str, wanted: Sequence[str], there: Mapping[str, Dataset]) -> list[str]:
+    """The data sets an experiment is about that are there; raises ConfigError for none."""
+    found = [preset for preset in wanted if preset in there]
+    if not found:
+        raise ConfigError(f"{name}: is about {', '.join(wanted)}; the data are {', '.join(there)}")
+    return found
+
+
 def run_experiment(experiment: Experiment, work: Work) -> Result:
     """Train the rows' cells, measure them on test and test the claims; writes nothing but cells.
 
     A row that cannot run says why. Raises ConfigError where the experiment itself is wrong, or is
-    about none of the data sets.
+    about none of the data sets, TricordError where no row can run.
     """
     check_claims(experiment.claims, [row.name for row in experiment.rows])
-    presets = [preset for preset in experiment.presets if preset in work.datasets]
-    if not presets:
-        raise ConfigError(
-            f"{experiment.name}: is about {', '.join(experiment.presets)}; "
-            f"the data are {', '.join(work.datasets)}"
-        )
+    presets = presets_of(experiment.name, experiment.presets, work.datasets)
     places = [
         _Place(row, preset, work)
         for preset in presets
@@ -250,6 +255,9 @@ def run_experiment(experiment: Experiment, work: Work) -> Result:
     ]
     failed = work.run(cell for place in places for cell in place.cells)
     _measure(places, failed, work)
+    if all(place.judged is None for place in places):
+        reasons = [place.reason for place in places if place.row.model is not None]
+        raise TricordError(f"{experiment.name}: no row can run: {'; '.join(reasons[:1])}")
     columns = {preset: _columns(experiment.rows, preset) for preset in presets}
     judged = {
         (place.row.name, place.preset): place.judged for place in places if place.judged is not None

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
-from tricord.experiments.compare_table import SIMULATED
-from tricord.experiments.reproduce.budget import BUDGETS, PROTOCOLS, TOO_SMALL
+from tricord.experiments.reproduce import page
 from tricord.experiments.reproduce.measure import SIZE
-from tricord.experiments.reproduce.page import NONE, grid
+from tricord.experiments.reproduce.page import NONE, document, write_text
 from tricord.experiments.reproduce.result import Found, Number, Outcome, Result
-from tricord.files import write_atomically
-from tricord.report.words import percent, signed
+from tricord.report.words import grid, p_value, percent, signed
 from tricord.training.checkpoint import write_json
 
 NOTES = (
@@ -38,12 +33,8 @@ def write(result: Result, out: Path) -> None:
     """``NAME.json``, ``NAME.md`` and ``NAME.csv`` in the folder."""
     name = result.experiment.name
     write_json(out / f"{name}.json", result.to_json())
-    for suffix, text in ((".md", markdown(result)), (".csv", as_csv(result))):
-        write_atomically(out / f"{name}{suffix}", partial(_put, text=text))
-
-
-def _put(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    write_text(out / f"{name}.md", markdown(result))
+    write_text(out / f"{name}.csv", as_csv(result))
 
 
 def ours(number: Number | None, *, brief: bool = False) -> str:
@@ -67,25 +58,13 @@ def _pair(found: Found, column: str, *, brief: bool) -> tuple[str, str]:
         sizes = (found.size, printed)
         own, paper = (NONE if size is None else f"{size:,.0f}" for size in sizes)
         return own, paper
-    return ours(
-        found.numbers.get(column), brief=brief
-    ), NONE if printed is None else f"{printed:.2f}"
+    paper = NONE if printed is None else f"{printed:.2f}"
+    return ours(found.numbers.get(column), brief=brief), paper
 
 
 def verdict(result: Result, tested: Outcome) -> str:
     """Of a claim, in words."""
-    return TOO_SMALL if result.too_small and tested.difference is not None else tested.verdict
-
-
-def terms(result: Result) -> str:
-    """Protocol, budget, seeds and what was set by hand in a line."""
-    seeds = ", ".join(map(str, result.seeds))
-    by_hand = ", ".join(f"`{setting}`" for setting in result.by_hand)
-    return (
-        f"Protocol {result.protocol}: {PROTOCOLS[result.protocol]}. "
-        f"Budget {result.budget}: {BUDGETS[result.budget].about}. Seeds: {seeds}."
-        f"{f' Set by hand: {by_hand}.' if by_hand else ''}"
-    )
+    return tested.judged(result.inconclusive)
 
 
 def markdown(result: Result) -> str:
@@ -93,16 +72,14 @@ def markdown(result: Result) -> str:
     experiment = result.experiment
     parts = [
         f"# {experiment.title}",
-        f"**{SIMULATED}**" if result.simulated else "",
-        f"**Budget {result.budget}: {TOO_SMALL}.**" if result.too_small else "",
-        terms(result),
+        *result.paragraphs(),
         *(part for preset in result.columns for part in _of_preset(result, preset)),
         *NOTES,
         _claims(result),
         experiment.caution,
         _provenance(result),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return document(parts)
 
 
 def _of_preset(result: Result, preset: str) -> Iterator[str]:
@@ -113,7 +90,7 @@ def _of_preset(result: Result, preset: str) -> Iterator[str]:
     simulated = ", SIMULATED" if result.simulated else ""
     yield f"## {preset}{simulated}{f' (clips of test: {counts})' if counts else ''}"
     head = ["", *(text for c in columns for text in (f"{c}, ours", f"{c}, paper"))]
-    yield grid(head, [_safe([found.row.name, *cells(found, columns)]) for found in rows])
+    yield grid(head, [[found.row.name, *cells(found, columns)] for found in rows])
     notes = [f"- {found.row.name}: {'; '.join(said)}" for found in rows if (said := _said(found))]
     yield "\n".join(notes)
 
@@ -124,10 +101,6 @@ def _said(found: Found) -> list[str]:
         return [found.reason]
     reason = f"not run: {found.reason}" if found.reason else ""
     return [text for text in (found.row.note, reason) if text]
-
-
-def _safe(line: list[str]) -> list[str]:
-    return [text.replace("|", "/") for text in line]
 
 
 def _claims(result: Result) -> str:
@@ -147,12 +120,7 @@ def _claim(result: Result, tested: Outcome) -> list[str]:
     p = NONE if tested.p_holm is None else p_value(tested.p_holm)
     rows = f"{claim.higher} above {claim.lower}"
     found = [claim.text, rows, tested.preset, claim.column, difference, p]
-    return _safe([*found, verdict(result, tested)])
-
-
-def p_value(p: float) -> str:
-    """Never 0: only so many resamples were drawn."""
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
+    return [*found, verdict(result, tested)]
 
 
 def _provenance(result: Result) -> str:
@@ -163,15 +131,13 @@ def _provenance(result: Result) -> str:
 
 def as_csv(result: Result) -> str:
     """A line for each row and column; percent, sizes as they are."""
-    buffer = io.StringIO()
-    if result.simulated:
-        buffer.write(f"# {SIMULATED}\n")
-    writer = csv.DictWriter(buffer, FIELDS, restval="", lineterminator="\n")
-    writer.writeheader()
-    for preset, columns in result.columns.items():
-        for found in result.of(preset):
-            writer.writerows(_record(result, found, column) for column in columns)
-    return buffer.getvalue()
+    records = [
+        _record(result, found, column)
+        for preset, columns in result.columns.items()
+        for found in result.of(preset)
+        for column in columns
+    ]
+    return page.as_csv(records, simulated=result.simulated)
 
 
 def _record(result: Result, found: Found, column: str) -> dict[str, object]:
@@ -184,6 +150,7 @@ def _record(result: Result, found: Found, column: str) -> dict[str, object]:
         "seeds": len(result.seeds) if found.cells else 0,
         "not run": found.reason,
     }
+    record = {**dict.fromkeys(FIELDS, ""), **record}
     if column == SIZE:
         return {**record, "mean": "" if found.size is None else found.size}
     number = found.numbers.get(column)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,7 @@ from tricord.experiments.reproduce.cells import (
 )
 from tricord.models import registry
 from tricord.training.cmc import TrainedCMC
+from tricord.training.folder import MODEL_FILE
 from tricord.training.run import train_one
 
 CMC = {**tiny_data.SETTINGS, "pretrain.epochs": 1, "finetune.epochs": 1}
@@ -238,7 +241,8 @@ class OneThread(ThreadPoolExecutor):
 
     def __init__(self, workers: int, _context: Any, start: Any, arguments: Any) -> None:
         assert workers == 2
-        super().__init__(1, initializer=start, initargs=arguments)
+        assert start is cells._start_worker  # which no thread but a process's first can run
+        super().__init__(1, initializer=torch.set_num_threads, initargs=arguments)
 
     def submit(self, function: Any, /, *arguments: Any, **_: Any) -> Any:
         return super().submit(lambda: copied(copied(function)(*copied(arguments))))
@@ -271,6 +275,48 @@ def test_processes_give_the_same_bits_and_the_same_reasons(tmp_path: Path) -> No
     for one in good:
         a, b = (load_cell(one, folder) for folder in (here, there))
         tiny_data.assert_same_state(dict(a.model.state_dict()), dict(b.model.state_dict()))
+
+
+class Fragile(OneThread):
+    """A pool of which a process is killed where there are several."""
+
+    def __init__(self, workers: int, *others: Any) -> None:
+        self.workers = workers
+        super().__init__(2, *others)
+
+    def submit(self, function: Any, /, *arguments: Any, **others: Any) -> Any:
+        if self.workers == 1:
+            return super().submit(function, *arguments, **others)
+        broken: Future[str] = Future()
+        broken.set_exception(BrokenProcessPool("killed"))
+        return broken
+
+
+def test_a_killed_process_keeps_no_other_cell_from_being_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cells, "ProcessPoolExecutor", Fragile)
+    trained: list[int] = []
+    monkeypatch.setattr(cells, "train_one", lambda *_, seed, **__: trained.append(seed))
+    source = tmp_path / "sim.pkl"
+    write_mmsa(source, *simulate(scale=0.02, length_scale=0.02))
+    data = {"tiny": load(source)}
+    several = [cell(data["tiny"], "early-fusion", seed=seed) for seed in (1, 2)]
+    assert run_cells(several, data, tmp_path / "cells", workers=2) == {}
+    assert sorted(trained) == [1, 2]
+
+
+@pytest.mark.usefixtures("nothing_trains")
+def test_a_cell_that_another_process_trains_is_waited_for(
+    tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def locked(folder: Path) -> Iterator[None]:
+        (folder / MODEL_FILE).touch()  # by the time that the other lets it go
+        yield
+
+    monkeypatch.setattr(cells, "locked", locked)
+    assert run_cells([cell(tiny)], {"tiny": tiny}, tmp_path) == {}
 
 
 def test_processes_need_a_file_and_there_is_at_least_one(tiny: Dataset, tmp_path: Path) -> None:

@@ -62,18 +62,18 @@ def test_an_unknown_data_set_or_none_is_an_error(presets: list[str], tmp_path: P
 
 
 def test_simulated_data_are_written_once_and_say_what_they_are(tmp_path: Path) -> None:
-    found = data.datasets(None, tmp_path, SMALL)
+    found = data.datasets(None, tmp_path / "data", SMALL)
     assert list(found) == ["ch-sims"]
     assert found["ch-sims"].simulated
     assert len(found["ch-sims"]["train"]) == round(1368 * 0.02)
     path = tmp_path / "data" / "ch-sims-quick.pkl"
     before = path.stat().st_mtime_ns
-    again = data.datasets(None, tmp_path, SMALL, ["ch-sims"])
+    again = data.datasets(None, tmp_path / "data", SMALL, ["ch-sims"])
     assert path.stat().st_mtime_ns == before
     assert again["ch-sims"].fingerprint() == found["ch-sims"].fingerprint()
 
 
 def test_no_other_data_set_is_simulated(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="mosi cannot be simulated, only ch-sims"):
-        data.datasets(None, tmp_path, SMALL, ["ch-sims", "mosi"])
+        data.datasets(None, tmp_path / "data", SMALL, ["ch-sims", "mosi"])
     assert not list(tmp_path.iterdir())

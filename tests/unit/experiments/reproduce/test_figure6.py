@@ -17,7 +17,7 @@ import tiny_data
 from tricord import api
 from tricord.config import RunConfig, TextConfig
 from tricord.data.schema import Dataset
-from tricord.errors import TricordError
+from tricord.errors import ConfigError, TricordError
 from tricord.experiments.compare_table import SIMULATED
 from tricord.experiments.reproduce.figure6 import Figure6
 from tricord.experiments.reproduce.figure6_cases import gather
@@ -237,8 +237,7 @@ def test_the_page_names_rule_method_and_words(out: Path) -> None:
 
 
 def test_without_a_data_set_of_the_papers_it_says_so_and_writes_nothing(tmp_path: Path) -> None:
-    said: list[str] = []
-    empty = replace(context(tiny_data.dataset(), tmp_path / "out", said.append), datasets={})
-    Figure6().run(empty)
-    assert "not made" in said[0]
+    own = context(tiny_data.dataset(), tmp_path / "out", str)
+    with pytest.raises(ConfigError, match=r"fig6: is about ch-sims, .*; the data are tiny"):
+        Figure6().run(replace(own, datasets={"tiny": own.datasets["ch-sims"]}))
     assert not (tmp_path / "out").exists()

@@ -176,7 +176,7 @@ def test_every_file_says_what_it_is(written: Written) -> None:
     assert suffixes == {".json", ".md", ".csv", ".png", ".svg"}
     assert json.loads(written.text(".json"))["head"] == SIMULATED
     assert SIMULATED in written.text(".md")
-    assert "**Too small to show a direction.**" in written.text(".md")
+    assert "**Budget quick: too small to show a direction.**" in written.text(".md")
     assert "SIMULATED DATA" in written.text(".svg")
     assert written.text(".csv").count("SIMULATED") == 3 * 2 * len(LEVELS)
 

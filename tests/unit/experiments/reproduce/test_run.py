@@ -338,7 +338,7 @@ def test_a_context_gives_the_same_cells(done: tuple[Work, Result], tiny: Dataset
     assert (context.budget, context.protocol, context.simulated) == ("quick", "default", False)
 
 
-def test_a_context_leaves_out_seeds_that_fail_and_needs_one(
+def test_a_context_needs_all_seeds(
     done: tuple[Work, Result], tiny: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any, **__: Any) -> None:
@@ -346,18 +346,30 @@ def test_a_context_leaves_out_seeds_that_fail_and_needs_one(
 
     monkeypatch.setattr(cells, "train_one", refuse)
     context = work_on(tiny, done[0].out, seeds=(1, 2, 3)).context()
-    assert [model.seed for model in context.train([CMC], "tiny")["CMC"]] == [1, 2]
-    with pytest.raises(TricordError, match="CMC: tiny, CMC, seed 4: no more"):
-        work_on(tiny, done[0].out, seeds=(4,)).context().train([CMC], "tiny")
+    with pytest.raises(TricordError, match="CMC: tiny, CMC, seed 3: no more"):
+        context.train([CMC], "tiny")
 
 
-def test_a_row_without_one_of_its_seeds_is_not_told(
+def test_what_was_set_by_hand_is_in_the_terms_of_a_context(done: tuple[Work, Result]) -> None:
+    context = done[0].context()
+    assert "cmc.pretrain.epochs=2" in context.head("x", "X")["set_by_hand"]
+    assert "`cmc.pretrain.epochs=2`" in "".join(context.paragraphs())
+
+
+def test_a_row_without_one_of_its_seeds_is_not_told_and_no_row_is_an_error(
     done: tuple[Work, Result], tiny: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: Any, **__: Any) -> None:
-        raise TricordError("no more")
+    train_one = cells.train_one
 
-    monkeypatch.setattr(cells, "train_one", refuse)
+    def refuse_cmc(*arguments: Any, name: str, **others: Any) -> Any:
+        if name == "cmc":
+            raise TricordError("no more")
+        return train_one(*arguments, name=name, **others)
+
+    monkeypatch.setattr(cells, "train_one", refuse_cmc)
     work = work_on(tiny, done[0].out, seeds=(1, 2, 3))
-    result = run_experiment(replace(EXPERIMENT, rows=(CMC,), claims=()), work)
-    assert result.found[0].reason == "tiny, CMC, seed 3: no more"
+    result = run_experiment(replace(EXPERIMENT, rows=ROWS[:2], claims=()), work)
+    assert [found.reason for found in result.found] == ["tiny, CMC, seed 3: no more", ""]
+    quoted = [CMC, row(done[1], "Quoted").row]
+    with pytest.raises(TricordError, match="tiny1: no row can run: tiny, CMC, seed 3: no more"):
+        run_experiment(replace(EXPERIMENT, rows=quoted, claims=()), work)

@@ -14,10 +14,11 @@ import pytest
 
 from tricord.evaluation.statistics import Interval
 from tricord.experiments.compare_table import SIMULATED
-from tricord.experiments.reproduce.budget import TOO_SMALL
+from tricord.experiments.reproduce.budget import MADE_UP, TOO_SMALL
 from tricord.experiments.reproduce.plan import Claim, Experiment, Row
 from tricord.experiments.reproduce.result import Found, Number, Outcome, Result
-from tricord.experiments.reproduce.text import as_csv, markdown, ours, p_value, verdict, write
+from tricord.experiments.reproduce.text import as_csv, markdown, ours, verdict, write
+from tricord.report.words import p_value
 
 CMC = Row("CMC", "cmc", paper={"ch-sims": {"D_test": 84.9, "D_msi": 74.77, "Size": 247_096}})
 TEXT = Row("Text|only", "cmc", output="text", note="not in the paper")
@@ -106,7 +107,8 @@ def test_simulated_data_are_named_at_the_head_of_every_file(tmp_path: Path) -> N
         f"table0.{k}" for k in ("json", "md", "csv")
     }
     assert f"**{SIMULATED}**" in (tmp_path / "table0.md").read_text().splitlines()[:3]
-    assert (tmp_path / "table0.csv").read_text().startswith(f"# {SIMULATED}\n")
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "table0.csv").read_text())))
+    assert {row["data"] for row in rows} == {"SIMULATED"}
     content = json.loads((tmp_path / "table0.json").read_text())
     assert list(content.items())[:3] == [
         ("kind", "reproduce"),
@@ -179,6 +181,14 @@ def test_the_quick_budget_shows_no_direction_whatever_p_is() -> None:
     assert quick.to_json()["claims"][0]["verdict"] == TOO_SMALL
     assert "as in the paper" not in markdown(quick)
     assert TOO_SMALL not in markdown(result([claim]))
+
+
+def test_simulated_data_judge_no_claim_of_the_paper() -> None:
+    made_up = result([outcome(0.05, 0.0001)], simulated=True)
+    assert verdict(made_up, made_up.tested[0]) == MADE_UP
+    assert made_up.to_json()["claims"][0]["verdict"] == MADE_UP
+    assert "as in the paper" not in markdown(made_up)
+    assert MADE_UP not in markdown(result([outcome(0.05, 0.0001)]))
 
 
 def test_a_claim_is_told_with_its_interval_and_p() -> None:
