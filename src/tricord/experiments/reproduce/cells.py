@@ -261,11 +261,14 @@ def _read(source: Path, fingerprint: str) -> Dataset:
 
 
 def _reason(cell: Cell, data: Callable[[], Dataset], folder: Path) -> str:
-    """Train a cell; why that could not be done, or nothing."""
+    """Train a cell; why that could not be done, naming files without their folder, or nothing."""
+    place = ""
     try:
-        train_cell(cell, data(), folder)
+        found = data()
+        place = f"{Path(found.source).parent}/"
+        train_cell(cell, found, folder)
     except Exception as error:  # hours of other cells must not be lost to one
-        return _words(error)
+        return _words(error).replace(place, "")
     return ""
 
 

@@ -215,6 +215,13 @@ def test_an_error_that_nobody_expected_is_a_reason_with_its_kind(
     assert run_cells([one], {"tiny": tiny}, tmp_path) == {one.key: "RuntimeError: out of memory"}
 
 
+def test_a_reason_names_files_without_their_folder(tiny: Dataset, tmp_path: Path) -> None:
+    somewhere = replace(tiny, source=str(tmp_path / "deep" / "tiny.pkl"))
+    one = cell(somewhere, "mc-teacher")
+    (reason,) = run_cells([one], {"tiny": somewhere}, tmp_path / "cells").values()
+    assert reason.startswith("tiny.pkl: split 'unlabelled' not found")
+
+
 def test_an_interruption_is_no_failure(
     tiny: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
