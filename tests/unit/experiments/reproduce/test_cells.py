@@ -63,8 +63,10 @@ def config(model: str, settings: dict[str, Any]) -> CommonConfig:
 
 def cell(data: Dataset, model: str = "cmc", **changed: Any) -> Cell:
     settings = CMC if model.startswith("cmc") else EARLY
-    about = {"config": config(model, settings), "seed": 1, "fingerprint": data.fingerprint()}
-    return Cell("tiny", model, **{**about, **changed})
+    about = {"seed": 1, "fingerprint": data.fingerprint(), **changed}
+    if "config" not in about:
+        about["config"] = config(model, settings)
+    return Cell("tiny", model, **about)
 
 
 @pytest.fixture
@@ -217,7 +219,7 @@ def test_an_error_that_nobody_expected_is_a_reason_with_its_kind(
 
 def test_a_reason_names_files_without_their_folder(tiny: Dataset, tmp_path: Path) -> None:
     somewhere = replace(tiny, source=str(tmp_path / "deep" / "tiny.pkl"))
-    one = cell(somewhere, "mc-teacher")
+    one = cell(somewhere, "mc-teacher", config=config("mc-teacher", {}))
     (reason,) = run_cells([one], {"tiny": somewhere}, tmp_path / "cells").values()
     assert reason.startswith("tiny.pkl: split 'unlabelled' not found")
 
