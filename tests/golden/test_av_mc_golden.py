@@ -100,7 +100,7 @@ def test_step_matches(recording: Any, model: AVMC, monkeypatch: pytest.MonkeyPat
     for name, key in zip(ours, ("base", "amix", "vmix", "total"), strict=True):
         close(losses[name], recording[f"train/loss_{key}"], name=name)
 
-    losses["loss"].backward()  # type: ignore[no-untyped-call]
+    losses["loss"].backward()
     norms = {
         our_name(k.removeprefix("gradnorm/")): float(v)
         for k, v in recording.items()

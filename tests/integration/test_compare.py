@@ -280,7 +280,7 @@ def test_trials_choose_the_settings_of_every_seed_and_are_kept(
     found = quickly(tiny, tmp_path / "out", ["early-fusion"], trials=3, say=lines.append)
     (row,) = found.rows
     assert [trial.number for trial in row.trials] == [0, 1, 2]
-    best = min(row.trials, key=lambda t: t.value)  # type: ignore[arg-type, return-value]
+    best = min(row.trials, key=lambda t: t.value)
     expected = api.config_for(
         tiny, "tiny", "early-fusion", {**best.settings, **SETTINGS["early-fusion"]}
     )

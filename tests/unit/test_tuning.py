@@ -54,7 +54,7 @@ def test_the_published_settings_are_tried_first_then_the_search_space() -> None:
 
 def test_the_smallest_criterion_on_valid_decides() -> None:
     found = tuned(6)
-    best = min(found.trials, key=lambda t: t.value)  # type: ignore[arg-type, return-value]
+    best = min(found.trials, key=lambda t: t.value)
     assert found.settings == best.settings
     data = tiny_data.dataset()
     assert found.config == api.config_for(data, "tiny", "early-fusion", {**QUICK, **best.settings})

@@ -76,7 +76,7 @@ class Stage(ABC):
         losses = self.loss(batch)
         # by clips, so that a smaller last batch counts for no more than its share
         weight = len(batch) if self.accumulate > 1 and not self.summed else 1
-        (losses["loss"] * weight).backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(losses["loss"] * weight)
         self._batches += 1
         self._weight += weight
         if self._batches == self.accumulate:

@@ -428,7 +428,7 @@ class MCTeacherStage(BaselineStage[MCTeacher]):
 
     def _step_filter(self, loss: Tensor, *, keep: bool) -> None:
         """keep: leave the gradient, for another step or another optimiser."""
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         self.filter_optimizer.step()
         if not keep:
             self.filter_optimizer.zero_grad(set_to_none=True)

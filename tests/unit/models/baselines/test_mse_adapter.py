@@ -187,7 +187,7 @@ def test_low_precision_is_close_and_gradients_are_not_in_it(folder: Path) -> Non
     expected = exact.answer_loss(batch_of(exact))
     found = low.answer_loss(batch_of(low))
     assert float(found.detach()) == pytest.approx(float(expected.detach()), rel=0.02)
-    found.backward()  # type: ignore[no-untyped-call]
+    found.backward()
     assert low.mix.weight.grad is not None
     assert low.mix.weight.grad.dtype == torch.float32
 
@@ -341,7 +341,7 @@ def test_clips_without_a_label_are_left_out(folder: Path) -> None:
     assert torch.allclose(model.answer_loss(known), expected, rtol=1e-5)
     none = replace(known, labels=torch.full_like(labels, -1), scores=scores * torch.nan)
     loss = model.answer_loss(none)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     assert float(loss.detach()) == 0
 
 
@@ -367,7 +367,7 @@ def test_released_settings() -> None:
 @pytest.mark.parametrize("norm", [True, False])
 def test_gradients_reach_every_parameter(folder: Path, norm: bool) -> None:
     model = build(folder, {"input_norm": norm})
-    model.answer_loss(batch_of(model)).backward()  # type: ignore[no-untyped-call]
+    model.answer_loss(batch_of(model)).backward()
     without = [n for n, p in model.named_parameters() if p.grad is None or not bool(p.grad.any())]
     assert without == []
 
@@ -398,8 +398,8 @@ def test_an_absent_modality_is_left_out(folder: Path) -> None:
     )
     words = torch.randn(1, tiny_reader.WIDTH)
     found = model.pseudo_tokens(words, {**batch.frames, "audio": gone})
-    torch.nn.init.zeros_(model.readers["audio"].out.weight)  # type: ignore[arg-type]
-    torch.nn.init.zeros_(model.readers["audio"].out.bias)  # type: ignore[arg-type]
+    torch.nn.init.zeros_(model.readers["audio"].out.weight)
+    torch.nn.init.zeros_(model.readers["audio"].out.bias)
     assert torch.allclose(found, model.pseudo_tokens(words, batch.frames))
 
 

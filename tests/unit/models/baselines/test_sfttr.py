@@ -77,7 +77,7 @@ def encoder(changes: Mapping[str, Any] | None = None, longest: int = 5) -> Seque
     """Of 3 numbers a frame, with positions that differ."""
     settings = {**QUICK, "positions.audio": longest, "layers.audio": 2, **(changes or {})}
     torch.manual_seed(0)
-    made = SequenceEncoder(baseline_data.settings("sfttr", settings), "audio", 3)  # type: ignore[arg-type]
+    made = SequenceEncoder(baseline_data.settings("sfttr", settings), "audio", 3)
     torch.nn.init.normal_(made.positions)
     return made.double().eval()
 
@@ -221,7 +221,7 @@ def test_contrast_of_equal_vectors_is_known() -> None:
 
 
 def companions(**changes: Any) -> Companions:
-    return Companions(baseline_data.settings("sfttr", changes))  # type: ignore[arg-type]
+    return Companions(baseline_data.settings("sfttr", changes))
 
 
 def listed(found: Companions, row: int) -> list[list[int]]:
