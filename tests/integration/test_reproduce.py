@@ -18,7 +18,7 @@ from tricord.experiments.reproduce import catalogue, cells
 from tricord.experiments.reproduce import data as places
 from tricord.experiments.reproduce.budget import BUDGETS, TOO_SMALL
 from tricord.experiments.reproduce.plan import Claim, Experiment, Row
-from tricord.experiments.reproduce.run import Context
+from tricord.experiments.reproduce.work import Context
 
 SMALL = [
     f"--set=cmc.{path}" for path in ("model.d=8", "model.feedforward=8", "modalities.layers=1")

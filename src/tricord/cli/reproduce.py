@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from tricord.experiments.reproduce.result import Result
-    from tricord.experiments.reproduce.run import Work
+    from tricord.experiments.reproduce.work import Work
 
 ALL = "all"
 
@@ -75,7 +75,7 @@ def command(
     from tricord.experiments.compare_table import SIMULATED
     from tricord.experiments.reproduce.budget import budget_named
     from tricord.experiments.reproduce.data import datasets as find
-    from tricord.experiments.reproduce.run import DATA_FOLDER, Work, check_folder
+    from tricord.experiments.reproduce.work import DATA_FOLDER, Work, check_folder
     from tricord.models import registry
 
     wanted = experiments(names)

@@ -268,5 +268,5 @@ def test_recomputed_activations_are_the_same_and_are_not_kept() -> None:
         h.square().mul(torch.arange(8)).sum().backward()
         results.append([h, *(p.grad for p in model.parameters())])
     for one, other in zip(*results, strict=True):
-        assert torch.equal(one, other)  # type: ignore[arg-type]
+        assert torch.equal(one, other)
     assert kept[1] < kept[0] / 5

@@ -19,7 +19,7 @@ from tricord.experiments.reproduce.drawing import note_on_letters
 from tricord.experiments.reproduce.figure6_cases import Case, Followed, gather
 from tricord.experiments.reproduce.figure6_drawing import draw_followed
 from tricord.experiments.reproduce.label_paths import RULE, follow
-from tricord.experiments.reproduce.run import Context, presets_of
+from tricord.experiments.reproduce.work import Context, presets_of
 from tricord.features.text import TEXT
 from tricord.inference.attribution import METHOD
 from tricord.report.facts import HALF

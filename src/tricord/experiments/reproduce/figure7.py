@@ -14,7 +14,7 @@ from tricord.experiments.reproduce.drawing import note_on_letters
 from tricord.experiments.reproduce.figure7_cases import KINDS, RULE, Case, Decided, decide
 from tricord.experiments.reproduce.figure7_drawing import draw_decided
 from tricord.experiments.reproduce.plan import Row
-from tricord.experiments.reproduce.run import Context, presets_of
+from tricord.experiments.reproduce.work import Context, presets_of
 from tricord.inference.predictor import predict
 from tricord.report.words import decision_rule, grid
 

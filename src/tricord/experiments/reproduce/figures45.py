@@ -18,9 +18,9 @@ from tricord.experiments.reproduce.page import marked, write
 from tricord.experiments.reproduce.plan import Row
 from tricord.experiments.reproduce.printed import TEXT
 from tricord.experiments.reproduce.retention import LEVELS, Curve, Steepness, measure, row_name
-from tricord.experiments.reproduce.run import Context, presets_of
 from tricord.experiments.reproduce.table7 import GROUND_TRUTH
 from tricord.experiments.reproduce.text import ours
+from tricord.experiments.reproduce.work import Context, presets_of
 from tricord.report.figures import BLUE, ORANGE
 from tricord.report.words import grid, signed
 from tricord.types import Subset

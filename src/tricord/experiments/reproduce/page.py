@@ -13,7 +13,7 @@ from tricord.training.checkpoint import write_json
 from tricord.training.trained import versions
 
 if TYPE_CHECKING:
-    from tricord.experiments.reproduce.run import Context  # which writes by means of this module
+    from tricord.experiments.reproduce.work import Context  # which writes by means of this module
 
 NONE = "-"
 

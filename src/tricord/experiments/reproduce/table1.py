@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from tricord.data.schema import SPLITS, Dataset, FeatureTable
 from tricord.data.splits import subset_masks
 from tricord.experiments.reproduce.page import NONE, write
-from tricord.experiments.reproduce.run import Context
+from tricord.experiments.reproduce.work import Context
 from tricord.report.words import grid
 from tricord.types import MODALITIES, Modality, Subset
 

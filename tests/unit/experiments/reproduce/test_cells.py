@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -41,14 +42,6 @@ from tricord.training.run import train_one
 
 CMC = {**tiny_data.SETTINGS, "pretrain.epochs": 1, "finetune.epochs": 1}
 EARLY = {"epochs": 1, "hidden": 4, "batch_size": 8}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -258,7 +251,8 @@ class OneThread(ThreadPoolExecutor):
 
 
 def copied(thing: Any) -> Any:
-    return pickle.loads(pickle.dumps(thing))
+    pickle.dumps(thing)  # what cannot be pickled could not be sent
+    return copy.deepcopy(thing)
 
 
 @pytest.fixture(params=["pretended", pytest.param("real", marks=pytest.mark.slow)])

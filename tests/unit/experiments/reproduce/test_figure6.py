@@ -23,7 +23,7 @@ from tricord.experiments.reproduce.figure6 import Figure6
 from tricord.experiments.reproduce.figure6_cases import gather
 from tricord.experiments.reproduce.frame_words import fitted, frame_words
 from tricord.experiments.reproduce.label_paths import Choice, LabelPaths, choose, follow
-from tricord.experiments.reproduce.run import Context
+from tricord.experiments.reproduce.work import Context
 from tricord.features.text import TextSource
 from tricord.training.cmc import TrainedCMC
 from tricord.training.loop import Stage

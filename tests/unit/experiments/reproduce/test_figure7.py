@@ -18,7 +18,7 @@ from tricord.experiments.compare_table import SIMULATED
 from tricord.experiments.reproduce.figure7 import Figure7
 from tricord.experiments.reproduce.figure7_cases import KINDS, Decided, decide, most_usual
 from tricord.experiments.reproduce.plan import Row
-from tricord.experiments.reproduce.run import Context
+from tricord.experiments.reproduce.work import Context
 from tricord.inference.predictor import Predictions, predict
 from tricord.training.trained import TrainedModel
 

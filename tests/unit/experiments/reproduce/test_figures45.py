@@ -23,7 +23,7 @@ from tricord.experiments.reproduce.figures45 import CMC, DIFFERENCE, FIGURE4, FI
 from tricord.experiments.reproduce.plan import Row
 from tricord.experiments.reproduce.result import Number
 from tricord.experiments.reproduce.retention import LEVELS, Curve, Steepness, measure, slopes
-from tricord.experiments.reproduce.run import Context
+from tricord.experiments.reproduce.work import Context
 from tricord.training.trained import TrainedModel
 from tricord.types import Subset
 

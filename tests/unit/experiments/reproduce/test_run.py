@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 import tiny_data
 from tricord import api
@@ -22,7 +21,8 @@ from tricord.experiments.reproduce import cells
 from tricord.experiments.reproduce.measure import RESAMPLES
 from tricord.experiments.reproduce.plan import Claim, Experiment, Row
 from tricord.experiments.reproduce.result import Found, Result
-from tricord.experiments.reproduce.run import Work, run_experiment
+from tricord.experiments.reproduce.run import run_experiment
+from tricord.experiments.reproduce.work import Work
 from tricord.models import registry
 from tricord.types import Subset
 
@@ -50,14 +50,6 @@ CLAIMS = (
     Claim("CMC", "Quoted", "D_test", ("tiny",), "better than a quoted one"),
 )
 EXPERIMENT = Experiment("tiny1", "A tiny table", ("tiny", "mosi"), ROWS, CLAIMS, "Tiny.")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

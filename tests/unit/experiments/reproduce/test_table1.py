@@ -14,7 +14,6 @@ import pytest
 import tiny_data
 from tricord.data.schema import Dataset, Ragged
 from tricord.experiments.compare_table import SIMULATED
-from tricord.experiments.reproduce.run import Context
 from tricord.experiments.reproduce.table1 import (
     COUNTS,
     EXPERIMENT,
@@ -23,6 +22,7 @@ from tricord.experiments.reproduce.table1 import (
     facts,
     measured,
 )
+from tricord.experiments.reproduce.work import Context
 from tricord.models import registry
 
 
