@@ -17,11 +17,10 @@ from tricord.data.batching import Loader
 from tricord.data.schema import Dataset
 from tricord.errors import ConfigError, DataError
 from tricord.models import registry
-from tricord.models.baselines.mc_teacher import (
-    FILTER,
-    MCTeacher,
+from tricord.models.baselines.mc_teacher import MCTeacher
+from tricord.models.baselines.mc_teacher_parts import FILTER, Outputs
+from tricord.models.baselines.mc_teacher_stage import (
     MCTeacherStage,
-    Outputs,
     Pace,
     divergence,
     teacher_momentum,
