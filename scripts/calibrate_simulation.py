@@ -20,7 +20,8 @@ from scipy.optimize import brentq
 from scipy.special import gammaln
 
 from tricord.data.simulation import model
-from tricord.data.simulation.model import MAX_EVIDENCE_WORDS, MEANS, PRESETS, Floats
+from tricord.data.simulation.model import MAX_EVIDENCE_WORDS, MEANS, PRESETS
+from tricord.data.simulation.speakers import Floats
 from tricord.types import MODALITIES
 
 TARGET = Path(model.__file__).with_name("simulation_levels.json")

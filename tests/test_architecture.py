@@ -19,7 +19,10 @@ FILES = sorted((SOURCE / "tricord").rglob("*.py"))
 # From left to right; a module imports from its own group and from those on its left.
 LAYERS = (
     ("_version", "_lazy", "errors", "files", "types", "labels", "config", "presets"),
-    ("nn", "plgm", "evaluation.metrics", "evaluation.statistics"),
+    (
+        *("nn", "plgm", "transition", "evaluation.metrics", "evaluation.statistics"),
+        *("evaluation.calibration", "evaluation.conflict", "evaluation.selective"),
+    ),
     ("data", "features"),
     ("models",),
     ("training",),

@@ -11,7 +11,9 @@ import torch
 from tricord import presets
 from tricord.config import RunConfig
 from tricord.data.schema import Dataset, FeatureTable, Ragged
+from tricord.models import CMC
 from tricord.training.cmc import TrainedCMC
+from tricord.training.pretrain import Pretrained
 
 WIDTHS = {"text": 5, "audio": 3, "vision": 4}
 SETTINGS: dict[str, Any] = {
@@ -68,6 +70,29 @@ def dataset(rows: Sequence[int] = (20, 9, 12), **options: Any) -> Dataset:
 def config(settings: Mapping[str, Any] | None = None) -> RunConfig:
     """The tiny preset, even smaller."""
     return presets.tiny().with_settings({**SETTINGS, **(settings or {})})
+
+
+def untrained(settings: Mapping[str, Any] | None = None, seed: int = 3) -> TrainedCMC:
+    """Random weights in place of trained ones, for what does not depend on training."""
+    chosen = config(settings)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = CMC.from_config(chosen, WIDTHS).eval()
+        for parameter in model.parameters():
+            parameter.data.add_(0.3 * torch.randn_like(parameter))
+    nothing = torch.zeros(0)
+    return TrainedCMC(
+        config=chosen,
+        name="cmc",
+        seed=seed,
+        widths=WIDTHS,
+        model=model,
+        history={"pretrain": [], "finetune": []},
+        fingerprint="",
+        simulated=False,
+        stage1=model,
+        pretrained=Pretrained({}, {}, nothing, nothing, {}, {}),
+    )
 
 
 def assert_same_state(a: Any, b: Any, where: str = "") -> None:

@@ -16,6 +16,7 @@ from tricord.data.validate import check_labels
 from tricord.errors import ConfigError, DataError, ModelError, TricordError
 from tricord.evaluation.table import Evaluation, evaluate
 from tricord.features.text import Tick, with_words
+from tricord.inference.confidence import calibrate
 from tricord.inference.predictor import Predictions, predict
 from tricord.labels import nominal
 from tricord.models import registry
@@ -219,19 +220,26 @@ def _train_or_load(
     tick: Tick | None,
     checkpoint_minutes: float,
 ) -> TrainedModel:
+    """One seed; calibrated on valid too where an earlier version or a stop left that out."""
     if folder is not None and (folder / MODEL_FILE).is_file():
-        return load_trained(folder)
-    return train_one(
-        data,
-        config,
-        name=name,
-        seed=seed,
-        folder=folder,
-        pretrained=pretrained,
-        observer=observer,
-        tick=tick,
-        checkpoint_minutes=checkpoint_minutes,
-    )
+        trained = load_trained(folder)
+    else:
+        trained = train_one(
+            data,
+            config,
+            name=name,
+            seed=seed,
+            folder=folder,
+            pretrained=pretrained,
+            observer=observer,
+            tick=tick,
+            checkpoint_minutes=checkpoint_minutes,
+        )
+    if trained.calibration is None:
+        trained.calibration = calibrate(trained, data, tick=tick)
+        if folder is not None:
+            trained.keep_calibration(folder)
+    return trained
 
 
 def _description(

@@ -48,6 +48,7 @@ class ModelConfig(_Settings):
 
     score_head: also tell the score, by a linear layer on h_m (Eq. 12) that changes nothing before
         it, so that error and correlation exist beside the classes.
+    modality_dropout: in stage 2, how likely a modality that a clip has is taken as absent.
     """
 
     d: Count = 32  # fidelity 18
@@ -55,6 +56,7 @@ class ModelConfig(_Settings):
     dropout: Dropout = 0.1  # fidelity 18, inside the Transformer layers
     attention_dropout: Dropout = 0  # fidelity 18
     output_dropout: Dropout = 0.4  # Table III
+    modality_dropout: Dropout = 0
     positions: bool = False  # fidelity 18
     score_head: bool = False
     padding: Literal["masked", "ignored"] = "masked"  # fidelity 1
@@ -115,12 +117,21 @@ class PretrainConfig(_StageConfig):
     """Stage 1, unimodal pretraining.
 
     labels: "pseudo" is PLGM; "ground_truth" is CMC-GT; "multimodal" is w/o PLGM.
+    refine: how PLGM moves labels; "gradient" is Eq. 21-28, step by step; "posterior" decides once,
+        before stage 1, from what models say of clips that they were not trained on.
+    folds: of that, whole videos together.
+    ema_epochs: the EMA copies' horizon, in epochs; None takes the momenta of Eq. 30.
+    weight_decay: of the unimodal models, decoupled.
     valid_targets: each modality's best epoch has the smallest cross-entropy of the EMA model on
         valid; "fixed" is against the multimodal label, "moving" against pseudo labels that move
         with the model, rounded to 4 decimals, as released (fidelity 10, 12).
     """
 
     labels: Literal["pseudo", "ground_truth", "multimodal"] = "pseudo"
+    refine: Literal["gradient", "posterior"] = "gradient"
+    folds: Annotated[int, Field(ge=2)] = 3
+    ema_epochs: Positive | None = None
+    weight_decay: Annotated[float, Field(ge=0)] = 0
     lr_audio_vision: Positive | None = None  # fidelity 9
     schedule: Literal["closed", "recursive"] = "closed"  # fidelity 4
     ema_buffers: bool = True  # fidelity 5
@@ -130,7 +141,9 @@ class PretrainConfig(_StageConfig):
 class FinetuneConfig(_StageConfig):
     """Stage 2, multimodal finetuning.
 
-    fusion: "pfm", or "none" for w/o PFM. router: "mcr", or "mean" for w/o MCR.
+    fusion: "pfm", or "none" for w/o PFM. router: "mcr", or "mean" for w/o MCR, or "evidence": the
+        votes are added, each with a scale of its own, fitted on valid for every subset of the
+        modalities; stage 2 trains with their mean, and stage 1's result is its epoch 0.
     tasks: "multi" is Eq. 18; "single" is L_m and SupCon. train: "router_only" freezes all but MCR
     (CMC-variant). criterion: "consensus" is the cross-entropy of the consensus against the
     multimodal label of valid, "loss" the whole of Eq. 18.
@@ -138,14 +151,14 @@ class FinetuneConfig(_StageConfig):
 
     temperature: Positive = 0.07  # Table VIII
     fusion: Literal["pfm", "none"] = "pfm"
-    router: Literal["mcr", "mean"] = "mcr"
+    router: Literal["mcr", "mean", "evidence"] = "mcr"
     tasks: Literal["multi", "single"] = "multi"
     train: Literal["all", "router_only"] = "all"
     criterion: Literal["consensus", "loss"] = "consensus"
 
     @model_validator(mode="after")
     def _something_trains(self) -> Self:
-        if self.train == "router_only" and self.router == "mean":
+        if self.train == "router_only" and self.router != "mcr":
             raise ValueError("finetune.train='router_only' needs finetune.router='mcr'")
         return self
 
@@ -294,6 +307,8 @@ class RunConfig(CommonConfig):
                 "pretrain.labels: PLGM needs classes; use 'multimodal' or 'ground_truth' "
                 "with a regression head"
             )
+        if self.labels.head == "regression" and self.finetune.router == "evidence":
+            raise ValueError("finetune.router: 'evidence' needs classes, not a regression head")
         if self.model.score_head and (self.labels.head == "regression" or self.labels.nominal):
             raise ValueError("model.score_head: needs classes that are made from scores")
         if self.labels.polarity is None and self.supcon.labels == "polarity":

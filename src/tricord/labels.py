@@ -13,6 +13,7 @@ from tricord.errors import ConfigError, DataError
 from tricord.types import Polarity
 
 UNKNOWN = -1
+Decision = Literal["ends", "sides"]
 _CUT = re.compile(r"^(>=|>)\s*(-?\d+(?:\.\d+)?)$")
 
 
@@ -24,6 +25,8 @@ class LabelScheme(BaseModel):
         the score meets. Empty for nominal labels, whose score is the class number itself.
     low, high: range of valid scores (ends included); a score outside is refused.
     polarity: which side zero falls on, for two-way accuracy; None where there is no sign.
+    decision: how classes become one of two sides: "ends" asks which of the outer classes is
+        likelier (fidelity 14), "sides" which side is, all its classes together.
     head: "classification" (c logits) or "regression" (one number, the score).
     """
 
@@ -34,6 +37,7 @@ class LabelScheme(BaseModel):
     low: float
     high: float
     polarity: Polarity | None = None
+    decision: Decision = "ends"
     head: Literal["classification", "regression"] = "classification"
 
     @model_validator(mode="after")

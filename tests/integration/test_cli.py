@@ -25,7 +25,7 @@ from tricord import api, cli
 from tricord.data.readers.mmsa import write_mmsa
 
 COMMANDS = [[], ["demo"], ["simulate"], ["data"], ["data", "show"], ["train"], ["evaluate"]]
-COMMANDS.append(["predict"])
+COMMANDS += [["predict"], ["importance"]]
 SETTINGS = {
     "model.d": 8,
     "model.feedforward": 8,
@@ -248,6 +248,62 @@ def test_evaluating_another_file_keeps_nothing(
     assert "sign oracle" in said.out
     assert "Bayes" not in said.out
     assert not (run / "evaluation-test.json").exists()
+
+
+def test_below_the_table_stands_what_it_is_no_worse_than_and_what_it_can_show(
+    run: Path, sim: Path, user: Type
+) -> None:
+    said = user("evaluate", run, "--data", sim)
+    assert said.code == 0
+    assert narrow(said.out)
+    words = " ".join(said.out.split())
+    assert "logistic regression on" in words
+    for kind in ("best single modality, ", "plain mean of the votes (", "logistic regression ("):
+        assert kind in words
+    assert "Power: a difference below " in words
+    found = json.loads(user("evaluate", run, "--data", sim, "--json").out)
+    assert len(found["no_worse_than_simple"]["cmc"]) == 3
+    assert found["power"]["n"] == 14
+    rows = {row["name"]: row["D_test"] for row in found["rows"]}
+    assert len(rows["cmc"]["per_seed"]) == 2
+    assert rows["cmc"]["t_over_seeds"]["low"] <= rows["cmc"]["accuracy"]
+    assert rows["logistic regression on time means"]["t_over_seeds"] is None
+
+
+# -------------------------------------------------------------------------------------- importance
+
+
+def test_importance_of_the_modalities(
+    run: Path, user: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = user("importance", run, "--repeats", 2)
+    assert said.code == 0, said.err
+    assert narrow(said.out)
+    assert said.out.startswith("SIMULATED DATA")
+    assert "cmc on test: 14 clips, 2 seeds" in said.out
+    assert all(name in said.out for name in ("text", "audio", "vision", "rank corr."))
+    assert " ".join(said.out.split()).count("The weights ") == 1
+    kept = json.loads((run / "importance-test.json").read_text())
+    assert (kept["seeds"], kept["repeats"], kept["clips"]) == ([1, 2], 2, 14)
+    assert kept["data_fingerprint"] == kept["about"]["data"]["fingerprint"]
+    assert (run / "importance-test.png").read_bytes().startswith(b"\x89PNG")
+
+    monkeypatch.setattr("tricord.experiments.importance.write_figure", lambda *_: None)  # slow
+    said = user("importance", run, "--split", "valid", "--repeats", 1, "--json")
+    assert said.code == 0
+    assert json.loads(said.out) == json.loads((run / "importance-valid.json").read_text())
+
+
+def test_importance_needs_weights(sim: Path, user: Type, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    tricord.train(sim, "tiny", "early-fusion", out=out, settings={"epochs": 1, "hidden": 4})
+    said = user("importance", out)
+    assert_mistake(said, "early-fusion: has no weights to compare with; a CMC is needed")
+    assert not list(out.glob("importance*"))
+
+    said = user("evaluate", out)  # a baseline's table has the simple row as well
+    assert "logistic regression (" in said.out
+    assert "plain mean of the votes" not in said.out
 
 
 # --------------------------------------------------------------------------------- user's mistakes

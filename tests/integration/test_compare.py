@@ -18,9 +18,11 @@ from tricord import api
 from tricord.cli.compare import by_model, models_named
 from tricord.data.schema import Dataset, FeatureTable
 from tricord.errors import ConfigError, DataError, ModelError, TricordError
+from tricord.evaluation.simple import in_words
 from tricord.evaluation.table import evaluate
 from tricord.experiments.compare import compare
 from tricord.experiments.compare_table import Compared
+from tricord.inference import linear
 from tricord.models import registry
 from tricord.training.loop import Observer, Progress, Stage
 from tricord.types import Subset
@@ -124,6 +126,25 @@ def test_the_folder_holds_runs_figures_and_a_document(done: tuple[Path, Compared
         assert f"| {name} |" in (out / "compare.md").read_text()
         assert f">{name}<" in (out / "accuracy-size.svg").read_text()
     assert (out / "accuracy-time.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_is_simple_stands_in_the_table(done: tuple[Path, Compared], tiny: Dataset) -> None:
+    out, found = done
+    names = [row.name for row in found.simple]
+    assert names[0] == linear.NAME
+    assert names[1] in tiny.modalities
+    assert names[2:] == ["cmc, mean of votes"]
+    content = json.loads((out / "compare.json").read_text())
+    assert [row["name"] for row in content["simple"]] == names
+    against = {row["name"]: row["no_worse_than_simple"] for row in content["rows"]}
+    assert [one["row"] for one in against["cmc"]] == [*names[1:], names[0]]
+    assert [one["row"] for one in against["early-fusion"]] == [names[0]]
+    assert content["power"]["n"] == len(tiny["test"])
+    text = (out / "compare.md").read_text()
+    assert all(f"| {name} | - |" in text for name in names)
+    assert found.power is not None
+    for line in (found.power.note, *in_words("cmc", found.rows[0].simple)):
+        assert f"- {line}" in text
 
 
 def test_another_split(tiny: Dataset, done: tuple[Path, Compared], nothing_trains: None) -> None:

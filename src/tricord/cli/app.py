@@ -9,12 +9,16 @@ import typer
 from tricord.cli import (
     bench,
     compare,
+    confidence,
     data,
     demo,
     evaluate,
+    importance,
+    labels,
     models,
     predict,
     reproduce,
+    robustness,
     simulate,
     train,
 )
@@ -48,9 +52,13 @@ app.command("simulate")(simulate.command)
 app.add_typer(data.app, name="data")
 app.command("train")(train.command)
 app.command("evaluate")(evaluate.command)
+app.command("labels")(labels.command)
 app.command("predict")(predict.command)
+app.command("confidence")(confidence.command)
 app.command("models")(models.command)
 app.command("compare")(compare.command)
+app.command("importance")(importance.command)
+app.command("robustness")(robustness.command)
 app.command("reproduce")(reproduce.command)
 app.command("bench")(bench.command)
 

@@ -135,10 +135,11 @@ def _shown(compared: Compared) -> Group:
     from rich.text import Text
 
     from tricord.experiments.compare_table import SIMULATED
-    from tricord.experiments.compare_text import cells, floor_cells
+    from tricord.experiments.compare_text import below, cells, floor_cells
     from tricord.report.words import counted
 
-    floor = {compared.floor.name: floor_cells(compared, compared.floor)}
+    floors = (compared.floor, *compared.simple)
+    floor = {row.name: floor_cells(compared, row) for row in floors}
     rows = {**floor, **{row.name: cells(compared, row) for row in compared.rows}}
     subsets = [str(s) for s in compared.clips][1:]
     parts = [Text(SIMULATED, style="bold")] if compared.simulated else []
@@ -154,6 +155,7 @@ def _shown(compared: Compared) -> Group:
         Text(),
         _part(rows, [*subsets, "size", "train s", "frames", "clips/s"]),
         *(Text(f"{row.name}: not run: {row.reason}") for row in compared.not_run),
+        *(Text(line) for line in below(compared)),
         Text("p: against the best row, Holm-corrected; the rest is explained in compare.md"),
     )
 
@@ -162,7 +164,7 @@ def _part(rows: Mapping[str, Mapping[str, str]], columns: Sequence[str]) -> Tabl
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("", no_wrap=True)
+    table.add_column("", overflow="fold")
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     for name, row in rows.items():

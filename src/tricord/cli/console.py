@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -17,7 +17,8 @@ from tricord.types import Subset
 
 if TYPE_CHECKING:
     from tricord.data.schema import Dataset
-    from tricord.evaluation.table import Cell, Evaluation
+    from tricord.evaluation.rows import Cell
+    from tricord.evaluation.table import Evaluation
 
 console = Console(stderr=True, highlight=False)
 STAGES = {"pretrain": "stage 1, unimodal", "finetune": "stage 2, consensus"}
@@ -102,6 +103,17 @@ def read(file: Path) -> Dataset:
     return data
 
 
+def say_absent(absent: Collection[str], modalities: Iterable[str], source: str) -> None:
+    """What the data lacks and what it was predicted from, where it lacks something."""
+    if absent:
+        left = ", ".join(name for name in modalities if name not in absent)
+        gone = ", ".join(name for name in modalities if name in absent)
+        console.print(
+            f"no {gone} in {source}: predicted from {left}; weights are over those present",
+            soft_wrap=True,
+        )
+
+
 def describe_epoch(row: Mapping[str, float]) -> str:
     """``loss 3.04 | valid text .84 audio .94 | moved text 12 audio 0``, in under 80 columns."""
     valid = {k.removeprefix("valid_"): v for k, v in row.items() if k.startswith("valid_")}
@@ -142,16 +154,16 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     if evaluation.simulated:
         title = f"SIMULATED DATA\n{title}"
     table = Table(title=title, box=None, pad_edge=False, title_justify="left")
-    table.add_column("", no_wrap=True)
+    table.add_column("", overflow="fold")
     for subset, clips in evaluation.clips.items():
         name = "all" if subset is Subset.TEST and evaluation.split != "test" else subset
-        table.add_column(f"{name} (n={clips})", justify="right")
+        table.add_column(f"{name} (n={clips})", justify="right", no_wrap=True)
     for row in evaluation.rows:
         table.add_row(row.name, *(_cell(row.cells[s]) for s in evaluation.clips))
     if evaluation.limits is not None:
         limits = [percent(evaluation.limits[s]) for s in evaluation.clips]
         table.add_row("Bayes limit (population)", *limits, style="italic")
-    table.caption = "\n".join(_beside(evaluation)) or None
+    table.caption = "\n".join([*_beside(evaluation), *evaluation.notes()])
     table.caption_justify = "left"
     return table
 

@@ -47,13 +47,16 @@ def report(
     """Print the table; keep it with a report in the run's folder unless told not to."""
     from rich.console import Console
 
-    from tricord.cli.console import console, evaluation_table
+    from tricord.cli.console import console, evaluation_table, say_absent
+    from tricord.inference.predictor import absent_modalities
     from tricord.report import write_report
     from tricord.training.checkpoint import write_json
     from tricord.training.cmc import TrainedCMC
 
     with console.status(f"evaluating on {split}"):
         evaluation = run.evaluate(split, data)
+    if not run.model.needs_all:
+        say_absent(absent_modalities(run.best, data[split]), run.best.widths, data.source)
     if as_json:
         typer.echo(json.dumps(evaluation.to_json(), indent=1, ensure_ascii=False))
     else:

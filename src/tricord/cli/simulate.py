@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,6 +21,9 @@ def command(
         float | None,
         typer.Option(help="Share of clips whose four signs disagree; as in CH-SIMS if not given."),
     ] = None,
+    kind: Annotated[
+        str, typer.Option(help="smooth, bursts, white, balance, useless or shift.")
+    ] = "smooth",
 ) -> None:
     """Write SIMULATED data in the shape of CH-SIMS, with its Bayes limit.
 
@@ -43,7 +46,18 @@ def command(
             labels=labels,
             seed=seed,
             conflict=conflict,
+            kind=kind,
         )
         write_mmsa(out, splits, record)
     counts = "/".join(str(len(s["id"])) for s in splits.values())  # type: ignore[arg-type]
     typer.echo(f"SIMULATED data ({counts} clips) written to {out}")
+    typer.echo(f"Bayes limit of test's population, %: {_limit(record, 'bayes_limit')}")
+    if "unaware_limit" in record["simulation"]:
+        typer.echo(f"of what train can tell of it, %: {_limit(record, 'unaware_limit')}")
+
+
+def _limit(record: dict[str, Any], which: str) -> str:
+    """By subset, the best decision between non-positive and positive."""
+    found = record["simulation"][which]["population"]["all"]
+    shares = {subset: numbers["pos>neg+neutral"] for subset, numbers in found.items()}
+    return ", ".join(f"{k} {100 * v:.1f}" for k, v in shares.items() if v is not None)

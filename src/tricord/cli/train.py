@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from tricord.api import Run
 
 
 def command(
@@ -75,10 +78,22 @@ def command(
             checkpoint_minutes=checkpoint_minutes,
         )
     report(run, data, "valid", console_only=True)
+    say_what_is_frozen(run)
     if test:
         report(run, data, "test")
     else:
         typer.echo(f"kept in {out}; the test split was not touched: tricord evaluate {out}")
+
+
+def say_what_is_frozen(run: Run) -> None:
+    """A line for every modality whose pseudo labels could not move."""
+    from tricord.cli.console import console
+    from tricord.inference.recovery import frozen_labels
+    from tricord.training.cmc import TrainedCMC
+
+    lines = [s for t in run.trained if isinstance(t, TrainedCMC) for s in frozen_labels(t)]
+    for line in dict.fromkeys(lines):
+        console.print(f"warning: {line}", soft_wrap=True)
 
 
 def parse_settings(pairs: list[str]) -> dict[str, str]:

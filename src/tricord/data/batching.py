@@ -108,24 +108,33 @@ class TensorTable:
 
 @dataclass(frozen=True)
 class Loader:
-    """Batches of a table; shuffled by (seed, epoch) where a seed is given, else in file order."""
+    """Batches of a table; shuffled by (seed, epoch) where a seed is given, else in file order.
+
+    rows: (n,) of the table's rows; None for all.
+    """
 
     table: TensorTable
     batch_size: int
     seed: int | None = None
     rank: int = 0
     world: int = 1
+    rows: NDArray[np.int64] | None = None
+
+    @property
+    def clips(self) -> int:
+        """How many an epoch visits, in all processes together."""
+        return len(self.table) if self.rows is None else len(self.rows)
 
     def epoch(self, epoch: int = 0) -> Iterator[Batch]:
         """Every row once; the last batch may be smaller."""
-        rows = np.arange(len(self.table))
+        rows = np.arange(len(self.table)) if self.rows is None else self.rows
         if self.seed is not None:
-            rows = row_order(len(rows), self.seed, epoch, self.rank, self.world)
+            rows = rows[row_order(len(rows), self.seed, epoch, self.rank, self.world)]
         for start in range(0, len(rows), self.batch_size):
             yield self.table.fetch(rows[start : start + self.batch_size])
 
     def __len__(self) -> int:
-        return math.ceil(len(self.table) / (self.batch_size * self.world))
+        return math.ceil(self.clips / (self.batch_size * self.world))
 
     def in_order(self) -> Loader:
         """Batches of the same size, in file order."""

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import logsumexp
 
 from tricord.labels import LabelScheme
 from tricord.types import Polarity
@@ -97,6 +98,21 @@ def two_way(logits: ArrayLike, negative: int = 0, positive: int = -1) -> Bools:
     return np.asarray(z[:, positive] > z[:, negative])
 
 
+def decided_two_way(logits: ArrayLike, scheme: LabelScheme) -> Bools:
+    """(N,) True where (N, c) logits decide for the positive side, by the scheme's rule.
+
+    Exact ties are negative. Raises ValueError for a scheme without polarity.
+    """
+    if scheme.polarity is None:
+        raise ValueError("two-way: a scheme with a polarity is needed")
+    if scheme.decision == "ends":
+        return two_way(logits)
+    zero = _around_zero(scheme)[1]
+    positive = truth_two_way(np.arange(scheme.num_classes), scheme.polarity, zero)
+    z = np.asarray(logits)
+    return np.asarray(logsumexp(z[:, positive], axis=1) > logsumexp(z[:, ~positive], axis=1))
+
+
 def truth_two_way(labels: ArrayLike, polarity: Polarity, neutral: int = 1) -> Bools:
     """(N,) True where the class is positive: above neutral (CH-SIMS), or from it on (CMU)."""
     classes = np.asarray(labels)
@@ -127,7 +143,7 @@ def classification_metrics(
     if scheme.polarity is None:
         return found
     below, zero, above = _around_zero(scheme)
-    truth, positive = truth_two_way(y, scheme.polarity, zero), two_way(z)
+    truth, positive = truth_two_way(y, scheme.polarity, zero), decided_two_way(z, scheme)
     found |= {**_two_way_metrics(truth, positive), "f1_positive": f1(truth, positive)}
     if below < zero < above:
         signed = y != zero
@@ -217,7 +233,7 @@ def correct(outputs: ArrayLike, labels: ArrayLike, scheme: LabelScheme) -> Bools
         return np.asarray(z.argmax(axis=1) == y)
     truth = truth_two_way(y, scheme.polarity, _around_zero(scheme)[1])
     if scheme.head == "classification":
-        return np.asarray(two_way(z) == truth)
+        return np.asarray(decided_two_way(z, scheme) == truth)
     score = z[:, 0]
     positive = score > 0 if scheme.polarity is Polarity.NON_POSITIVE else score >= 0
     return np.asarray(positive == truth)

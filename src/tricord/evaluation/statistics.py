@@ -248,18 +248,6 @@ def holm(p_values: ArrayLike) -> Floats:
     return adjusted
 
 
-def detectable_difference(
-    n: int, disagreement: float, power: float = 0.8, level: float = LEVEL
-) -> float:
-    """The true difference in accuracy that a paired test on n clips finds with the given power.
-
-    disagreement: the share of clips that exactly one of the two models gets right. First order
-    and for independent clips: divide n by the design effect where clips share videos.
-    """
-    z = stats.norm.isf((1 - level) / 2) + stats.norm.ppf(power)
-    return float(z * np.sqrt(disagreement / n))
-
-
 def _resample_mean(
     values: Floats, groups: Ints, resamples: int, rng: np.random.Generator
 ) -> Floats:

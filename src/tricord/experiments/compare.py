@@ -33,6 +33,8 @@ from tricord.experiments.compare_table import (
     NotRun,
     against_best,
     best_of,
+    power_among,
+    simple_rows,
 )
 from tricord.experiments.compare_text import markdown
 from tricord.features.text import Tick
@@ -175,6 +177,7 @@ class _Work:
             frames=[trained.frames for trained in run.trained],
             clips_per_second=_speed(run, run.dataset(self.data), self.plan.split),
             trials=trials,
+            simple=evaluation.against[name],
         )
         return measured, evaluation
 
@@ -254,6 +257,7 @@ def _compared(
         raise TricordError(f"no model ran; {not_run[0].name}: {not_run[0].reason}")
     rows, about = [row for row, _ in ran], ran[0][1]
     best = best_of(rows)
+    simple = simple_rows([evaluation for _, evaluation in ran], [row.name for row in rows])
     return Compared(
         plan=plan,
         rows=rows,
@@ -268,4 +272,7 @@ def _compared(
         fingerprint=data.fingerprint(),
         simulated=data.simulated,
         versions=versions(),
+        simple=simple,
+        power=power_among(rows, simple, about.videos),
+        left_out=list(dict.fromkeys(line for _, one in ran for line in one.left_out)),
     )

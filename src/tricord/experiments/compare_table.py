@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tricord.config import CommonConfig
+from tricord.evaluation.power import Power, power_of
+from tricord.evaluation.rows import Cell, Row
+from tricord.evaluation.simple import AgainstSimple
 from tricord.evaluation.statistics import Interval, holm, over_seeds
-from tricord.evaluation.table import Cell, Row
+from tricord.evaluation.table import Evaluation
 from tricord.experiments.compare_plan import Plan
+from tricord.inference import linear
 from tricord.tuning import Trial
 from tricord.types import Subset
 
@@ -26,7 +30,8 @@ class Measured:
 
     row: right decisions and metrics. size: parameters outside the language model. seconds,
     frames: of training and of what it was given, one number a seed. clips_per_second: of
-    prediction on the split. trials: of tuning, none without it.
+    prediction on the split. trials: of tuning, none without it. simple: how it stands to what is
+    simple.
     """
 
     name: str
@@ -37,6 +42,7 @@ class Measured:
     frames: Sequence[int]
     clips_per_second: float
     trials: Sequence[Trial] = ()
+    simple: Sequence[AgainstSimple] = ()
 
     def cell(self, subset: Subset = Subset.TEST) -> Cell | None:
         """Its numbers on a subset; None where that is empty or labels have no sign."""
@@ -72,8 +78,8 @@ class Compared:
     """The table with its provenance.
 
     floor: the majority of the training labels. against: by name, for all rows but the best.
-    limits: accuracy by subset of the Bayes limit,
-    where it is known.
+    limits: accuracy by subset of the Bayes limit, where it is known. simple: rows of what is
+    simple. power: of a comparison of two rows. left_out: what could not stand here, and why.
     """
 
     plan: Plan
@@ -89,6 +95,9 @@ class Compared:
     fingerprint: str
     simulated: bool
     versions: Mapping[str, str]
+    simple: Sequence[Row] = ()
+    power: Power | None = None
+    left_out: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for a result file."""
@@ -107,6 +116,12 @@ class Compared:
             "clips": {str(s): n for s, n in self.clips.items()},
             "bayes_limit": self.limits and {str(s): v for s, v in self.limits.items()},
             "majority": {str(s): _of(self.floor.cells[s]) for s in self.clips},
+            "simple": [
+                {"name": r.name, "note": r.note, **{str(s): _of(r.cells[s]) for s in self.clips}}
+                for r in self.simple
+            ],
+            "power": self.power and self.power.to_json(),
+            "left_out": list(self.left_out),
             "best": self.best,
             "rows": [self._row(row) for row in self.rows],
             "not_run": [asdict(row) for row in self.not_run],
@@ -122,6 +137,7 @@ class Compared:
             "frames_seen": list(row.frames),
             "clips_per_second": row.clips_per_second,
             "against_best": against and asdict(against),
+            "no_worse_than_simple": [one.to_json() for one in row.simple],
             "settings": dict(self.plan.settings.get(row.name, {})),
             "trials": [asdict(trial) for trial in row.trials],
             "config": row.config.model_dump(mode="json"),
@@ -151,6 +167,30 @@ def against_best(
         other.name: Against(c.difference, c.p, float(p))
         for other, c, p in zip(others, found, corrected, strict=True)
     }
+
+
+def simple_rows(evaluations: Sequence[Evaluation], names: Sequence[str]) -> list[Row]:
+    """The logistic regression once, and the rows that models with votes are compared with.
+
+    evaluations: one a model, whose name is the one of ``names`` beside it. Rows of one name that
+    several models have, such as a modality, bear the model's name from the second on.
+    """
+    found: dict[str, Row] = {}
+    for name, evaluation in zip(names, evaluations, strict=True):
+        for against in evaluation.against.get(name, ()):
+            row, kept = evaluation.row(against.simple.row), found.get(against.simple.row)
+            if kept is None:
+                found[row.name] = replace(row, note=against.simple.note or row.note)
+            elif row.name != linear.NAME and not np.array_equal(kept.right, row.right):
+                found[f"{row.name} of {name}"] = replace(row, name=f"{row.name} of {name}")
+    return sorted(found.values(), key=lambda row: row.name != linear.NAME)
+
+
+def power_among(rows: Sequence[Measured], simple: Sequence[Row], videos: NDArray[np.str_]) -> Power:
+    """Of a comparison between two rows, each model with each other row."""
+    ours = [row.row for row in rows]
+    pairs = [(a.right, b.right) for i, a in enumerate(ours) for b in [*ours[i + 1 :], *simple]]
+    return power_of(pairs, videos)
 
 
 def _of(cell: Cell | None) -> dict[str, Any] | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tricord.evaluation.table import Cell, Row
+from tricord.evaluation.rows import Cell, Row
+from tricord.evaluation.simple import in_words
 from tricord.experiments.compare_table import SIMULATED, Compared, Measured
 from tricord.experiments.reproduce.table4 import QUOTED, UNKNOWN
 from tricord.models import registry
@@ -61,6 +62,13 @@ def floor_cells(compared: Compared, row: Row) -> dict[str, str]:
     }
 
 
+def below(compared: Compared) -> list[str]:
+    """What stands below the table: what each model is no worse than, power, what is left out."""
+    stand = [line for row in compared.rows for line in in_words(row.name, row.simple)]
+    power = [] if compared.power is None else [compared.power.note]
+    return [*stand, *power, *(f"left out: {reason}" for reason in compared.left_out)]
+
+
 def markdown(compared: Compared) -> str:
     """The whole comparison as a document."""
     plan = compared.plan
@@ -73,6 +81,7 @@ def markdown(compared: Compared) -> str:
         _by_hand(plan.settings),
         _table(compared),
         _limit(compared),
+        "\n".join(f"- {line}" for line in below(compared)),
         *NOTES,
         _quoted(compared),
         "![accuracy against size](accuracy-size.svg)",
@@ -91,7 +100,10 @@ def _by_hand(settings: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _table(compared: Compared) -> str:
     rows = [
-        {"model": compared.floor.name, "year": NONE, **floor_cells(compared, compared.floor)},
+        *(
+            {"model": row.name, "year": NONE, **floor_cells(compared, row)}
+            for row in (compared.floor, *compared.simple)
+        ),
         *(
             {"model": row.name, "year": _year(row.name), **cells(compared, row)}
             for row in compared.rows

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tricord.data.batching import Loader, TensorTable
-from tricord.data.schema import Dataset, FeatureTable
+from tricord.data.schema import Dataset, FeatureTable, Ragged
 from tricord.errors import ModelError
+from tricord.evaluation.calibration import Calibration
+from tricord.evaluation.conflict import jensen_shannon
 from tricord.features.text import TEXT, Tick
 from tricord.labels import LabelScheme
 from tricord.models.network import Network
@@ -31,6 +33,7 @@ class Predictions:
 
     outputs: (N, c) logits of the consensus, or (N, 1) scores. votes: (N, K, c).
     weights: (N, K). present: (N, K) bool. scores: (N,) of a score head beside classes, or None.
+    calibration: what makes probabilities of logits; None: their softmax.
     """
 
     ids: tuple[str, ...]
@@ -41,11 +44,40 @@ class Predictions:
     weights: Array
     present: NDArray[np.bool_]
     scores: Array | None = None
+    calibration: Calibration | None = None
+
+    @property
+    def uncalibrated(self) -> Predictions:
+        """The same with probabilities as the model's training left them."""
+        return replace(self, calibration=None)
 
     @property
     def probabilities(self) -> Array:
-        """(N, c) softmax of the consensus' logits."""
-        return softmax(self.outputs)
+        """(N, c) of the consensus, calibrated where the model is."""
+        if self.calibration is None:
+            return softmax(self.outputs)
+        return self.calibration.consensus.apply(self.outputs)
+
+    @property
+    def vote_probabilities(self) -> Array:
+        """(N, K, c) of the votes, calibrated where the model is; absent ones mean nothing."""
+        if self.calibration is None or not self.modalities:
+            return softmax(self.votes)
+        scalings = (self.calibration.votes[name] for name in self.modalities)
+        return np.stack([s.apply(self.votes[:, k]) for k, s in enumerate(scalings)], axis=1)
+
+    @property
+    def conflict_score(self) -> Array:
+        """(N,) 0 to 1: divergence of the votes' probabilities, by the weights they have.
+
+        Of classes; see `tricord.evaluation.conflict.jensen_shannon`.
+        """
+        return jensen_shannon(self.vote_probabilities, self.weights, self.present)
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """The modalities of which no clip had a frame: nothing comes from them."""
+        return tuple(m for k, m in enumerate(self.modalities) if not self.present[:, k].any())
 
     @property
     def conflict(self) -> NDArray[np.bool_]:
@@ -69,8 +101,9 @@ class Predictions:
         decided, voted = self.classes(self.outputs), self.classes(self.votes)
         regression = self.scheme.head == "regression"
         probabilities = None if regression else self.probabilities
-        vote_probabilities = softmax(self.votes)
+        vote_probabilities = None if regression else self.vote_probabilities
         conflict = self.conflict
+        distance = None if regression else self.conflict_score
         for i, clip in enumerate(self.ids):
             row: dict[str, Any] = {"id": clip, "label": names[decided[i]]}
             if self.scores is not None:
@@ -86,7 +119,7 @@ class Predictions:
                 here = bool(self.present[i, k])
                 row[f"vote_{modality}"] = names[voted[i, k]] if here else None
                 row[f"weight_{modality}"] = round(float(self.weights[i, k]), 6)
-                if regression:
+                if vote_probabilities is None:
                     row[f"score_{modality}"] = (
                         round(float(self.votes[i, k, 0]), 6) if here else None
                     )
@@ -97,6 +130,8 @@ class Predictions:
                     }
             if self.modalities:
                 row["conflict"] = bool(conflict[i])
+                if distance is not None:
+                    row["conflict_score"] = round(float(distance[i]), 6)
             yield row
 
 
@@ -111,7 +146,9 @@ def predict(
 ) -> Predictions:
     """Apply a model to a split; labels are not needed.
 
-    Raises ModelError where a modality is missing or its width is not the model's.
+    Modalities that the data lacks are left out where the model can do without them
+    (`Network.needs_all`), and `Predictions.present` says so. Raises ModelError where it cannot,
+    where there is none at all, and where a width is not the model's.
     """
     tensors = _tensors(trained, data, split, tokens=trained.config.text.finetune, tick=tick)
     outputs, votes, weights, scores = _apply(trained.model, tensors)
@@ -125,6 +162,7 @@ def predict(
         weights=weights,
         present=tensors.present.numpy()[:, : len(voting)],
         scores=scores[:, 0] if scores.shape[1] else None,
+        calibration=trained.calibration,
     )
 
 
@@ -137,11 +175,39 @@ def predict_stage1(trained: TrainedCMC, data: Dataset, split: str) -> Array:
     return _apply(trained.stage1, tensors)[1]
 
 
+@torch.no_grad()
+def encode(trained: TrainedCMC, data: Dataset, split: str) -> tuple[Tensor, Tensor]:
+    """(N, K, d) h_x and (N, K) bool present: what `CMC.combine` goes on from.
+
+    In evaluation mode a clip's rows depend on its own frames alone, so that rows may be exchanged
+    between clips, or left out, without encoding again. Raises as `predict` does.
+    """
+    tensors = _tensors(trained, data, split, tokens=trained.config.text.finetune)
+    model = trained.model.eval()
+    parts = [model.encode(batch) for batch in Loader(tensors, model.predict_clips).epoch()]
+    return torch.cat(parts), tensors.present
+
+
+def absent_modalities(trained: TrainedModel, table: FeatureTable) -> tuple[str, ...]:
+    """Those of the model's modalities of which no clip has a frame, in the model's order."""
+    lengths = table.lengths
+    return tuple(n for n in trained.widths if n not in lengths or not lengths[n].any())
+
+
 def check_widths(trained: TrainedModel, table: FeatureTable, where: str) -> None:
-    """Raise ModelError naming the first modality that does not fit."""
+    """Raise ModelError naming the first modality that does not fit, or is needed and absent."""
+    absent = absent_modalities(trained, table)
+    needed = trained.model.needs_all
+    if not needed and len(absent) == len(trained.widths):
+        raise ModelError(f"{where}: no frame of {', '.join(absent)} found, expected at least one")
     for name, expected in trained.widths.items():
-        if name not in table.sequences:
-            raise ModelError(f"{where}: modality '{name}' not found, the model was trained with it")
+        if needed and name not in table.sequences:
+            raise ModelError(
+                f"{where}: modality '{name}' not found; {trained.name} was trained with it and "
+                "cannot do without"
+            )
+        if not needed and name in absent:
+            continue
         if name == TEXT and trained.config.text.encoder is not None:
             continue
         found = table.sequences[name].width
@@ -157,15 +223,29 @@ def _tensors(
     """The model's inputs, in its order; labels are left out, so that any will do."""
     table, where = data[split], data.source
     check_widths(trained, table, where)
-    sequences = model_inputs(
-        table, trained.widths, where, trained.text_source(), tokens, tick, trained.model.inputs
+    nothing = {} if trained.model.needs_all else _nothing(trained, table)
+    there = [name for name in trained.widths if name not in nothing]
+    found = model_inputs(
+        table, there, where, trained.text_source(), tokens, tick, trained.model.inputs
     )
+    if nothing:
+        found = {**{n: {**nothing, **found}[n] for n in trained.widths}, **found}
+    named = {**table.sequences, **nothing}
     return TensorTable(
-        replace(table, scores=np.full((len(table), 1 + len(table.sequences)), np.nan)),
+        replace(table, sequences=named, scores=np.full((len(table), 1 + len(named)), np.nan)),
         trained.config.labels,
-        sequences=sequences,
+        sequences=found,
         full_length=trained.config.padding_counts,
     )
+
+
+def _nothing(trained: TrainedModel, table: FeatureTable) -> dict[str, Ragged]:
+    """Sequences without a frame, of the width that the model knows, for what is absent."""
+    offsets = np.zeros(len(table) + 1, dtype=np.int64)
+    return {
+        name: Ragged(np.zeros((0, trained.widths[name]), np.float32), offsets, 0)
+        for name in absent_modalities(trained, table)
+    }
 
 
 @torch.no_grad()

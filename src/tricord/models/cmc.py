@@ -15,7 +15,7 @@ from tricord.models import released
 from tricord.models.network import Network
 from tricord.models.unimodal import Unimodal
 from tricord.nn.fusion import parameter_free_fusion
-from tricord.nn.router import ConsensusRouter, consensus, masked_softmax, pool
+from tricord.nn.router import ConsensusRouter, EvidenceSum, consensus, masked_softmax, pool
 from tricord.types import MODALITIES, Batch, Frames, Modality, Prediction
 
 
@@ -25,9 +25,12 @@ class CMC(Network):
     unimodal: name -> Unimodal, in the order of votes and weights.
     language: modality -> language model in front of its encoder, used for integer tokens only.
     temperature: tau of Eq. 32. fusion "none" skips PFM; router "mean" replaces MCR by the plain
-    mean of the votes. score_head: a linear layer from h_m to a score, which changes nothing before
-    it. padding "ignored" takes padding for frames, as the released code does.
+    mean of the votes, "evidence" by their sum with fitted scales. score_head: a linear layer from
+    h_m to a score, which changes nothing before it. padding "ignored" takes padding for frames, as
+    the released code does.
     """
+
+    needs_all = False  # PFM and MCR run over those present
 
     def __init__(
         self,
@@ -36,7 +39,7 @@ class CMC(Network):
         d: int,
         temperature: float,
         fusion: Literal["pfm", "none"] = "pfm",
-        router: Literal["mcr", "mean"] = "mcr",
+        router: Literal["mcr", "mean", "evidence"] = "mcr",
         padding: Literal["masked", "ignored"] = "masked",
         language: Mapping[str, TextEncoder] | None = None,
         score_head: bool = False,
@@ -45,6 +48,8 @@ class CMC(Network):
         self.unimodal = nn.ModuleDict(unimodal)
         self.language = nn.ModuleDict(language or {})
         self.router = ConsensusRouter(d, len(unimodal)) if router == "mcr" else None
+        outputs = next(iter(unimodal.values())).classifier.out.out_features
+        self.evidence = EvidenceSum(len(unimodal), outputs) if router == "evidence" else None
         with torch.random.fork_rng():  # what is drawn after it is drawn as without it
             self.score_head = nn.Linear(d, 1) if score_head else None
         self.temperature = temperature
@@ -152,12 +157,20 @@ class CMC(Network):
         if self.fusion == "pfm":
             fused = parameter_free_fusion(h, self.temperature, present)
         votes, pooled = self.vote(fused), pool(fused, present)
+        agreed, weights = self._agree(votes, pooled, present)
+        score = None if self.score_head is None else self.score_head(pooled.detach())
+        return Prediction(agreed, votes, weights, h, score)
+
+    def _agree(self, votes: Tensor, pooled: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, c) consensus and (B, K) weights."""
+        if self.evidence is not None:
+            found: tuple[Tensor, Tensor] = self.evidence(votes, present)
+            return found
         if self.router is None:
-            weights = masked_softmax(torch.zeros_like(h[..., 0]), present)
+            weights = masked_softmax(torch.zeros_like(pooled[:, :1].expand_as(present)), present)
         else:
             weights = self.router(pooled, present)
-        score = None if self.score_head is None else self.score_head(pooled.detach())
-        return Prediction(consensus(votes, weights), votes, weights, h, score)
+        return consensus(votes, weights), weights
 
     def forward(self, batch: Batch) -> Prediction:
         """Eq. 10-14 for B clips."""

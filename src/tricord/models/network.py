@@ -16,10 +16,14 @@ class Network(nn.Module):
 
     language: modality -> language model, used for integer tokens only.
     predict_clips: how many are predicted at once.
+    needs_all: whether it can only predict from data that has every modality it was trained with.
+    reads_words: whether its text is the words themselves, beside the modalities it is given.
     """
 
     language: nn.ModuleDict
     predict_clips: ClassVar[int] = 256  # at once; more are no faster
+    needs_all: ClassVar[bool] = True
+    reads_words: ClassVar[bool] = False
 
     def inputs(self, table: FeatureTable, sequences: Mapping[str, Ragged]) -> Mapping[str, Ragged]:
         """What the model makes of a split's sequences, once: modality -> sequences, and more.

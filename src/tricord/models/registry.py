@@ -59,7 +59,7 @@ def _cmc_entries() -> Iterable[Entry]:
         yield Entry(
             name=name,
             title=_title(name),
-            paper=PAPER,
+            paper=PAPER if name != "tricord" else "CMC with labels and consensus of our own",
             year=2025,
             licence="this project",
             config=partial(_cmc_config, name),

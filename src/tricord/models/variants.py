@@ -1,4 +1,4 @@
-"""Named variants of CMC: settings, not copies (section IV-C, Tables V and VII).
+"""Named variants of CMC: settings, not copies (section IV-C, Tables V and VII), and our own method.
 
 The paper describes the ablations in a line each; these settings are our reading of them.
 """
@@ -10,6 +10,7 @@ from typing import Any
 
 from tricord.config import RunConfig
 from tricord.errors import ConfigError
+from tricord.presets import METHODS
 
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "cmc": {},
@@ -24,6 +25,8 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "cmc-wo-mcr": {"finetune.router": "mean"},
     "cmc-single-task": {"finetune.tasks": "single"},
     "cmc-single-task-wo-pfm": {"finetune.tasks": "single", "finetune.fusion": "none"},
+    "cmc-released": {},  # and every option as in the released implementation
+    "tricord": METHODS["tricord"],
 }
 
 
@@ -31,4 +34,5 @@ def configure(config: RunConfig, model: str) -> RunConfig:
     """The settings of a named model; raises ConfigError with the names there are."""
     if model not in VARIANTS:
         raise ConfigError(f"model {model!r} does not exist; there is: {', '.join(VARIANTS)}")
-    return config.with_settings(VARIANTS[model])
+    config = config.with_settings(VARIANTS[model])
+    return config.released() if model == "cmc-released" else config

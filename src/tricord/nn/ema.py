@@ -28,6 +28,14 @@ def momentum_at(initial: float, decay: float, epoch: int, schedule: Schedule = "
     return 1.0 - (1.0 - initial) * share
 
 
+def averaging(update: int, horizon: float) -> float:
+    """The momentum of update 1, 2, ...: a plain mean until the horizon, in updates, is reached.
+
+    Afterwards what is ``horizon`` updates old counts 1 / e of the newest.
+    """
+    return min(1 - 1 / update, math.exp(-1 / horizon))
+
+
 class ModelEMA(Generic[M]):
     """theta_ema of Eq. 29: a copy of a model that follows it slowly.
 

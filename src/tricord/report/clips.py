@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tricord.inference.predictor import Predictions, softmax
+from tricord.evaluation.calibration import described
+from tricord.inference.predictor import Predictions
 from tricord.labels import LabelScheme
 from tricord.report.facts import disagreement, furthest_apart
 from tricord.report.figures import BLUE, GREY, LINES, ORANGE
@@ -15,6 +16,7 @@ from tricord.report.markup import Html, join, section, table, tag
 from tricord.report.subject import Subject
 from tricord.report.words import counted, decision_rule, percent, signed
 
+Array = NDArray[np.float64]
 _CARDS = 10
 _WORDS = 240  # characters of a clip's words
 
@@ -24,10 +26,10 @@ def show(subject: Subject) -> Html:
     distances = disagreement(subject.predictions)
     rows = furthest_apart(distances, subject.predictions.ids, _CARDS).tolist()
     regression = subject.scheme.head == "regression"
-    rule, unit = (
-        ("the largest vote minus the smallest", "")
+    rule = (
+        "the largest vote minus the smallest"
         if regression
-        else ("Jensen-Shannon divergence of the votes' probabilities, in bits", " bits")
+        else "0 to 1: Jensen-Shannon divergence of the votes' probabilities, weighted as the votes"
     )
     number = "Ten clips" if len(rows) == _CARDS else counted(len(rows), "clip")
     return section(
@@ -40,7 +42,8 @@ def show(subject: Subject) -> Html:
         ),
         tag("p", _conflict_in_words(subject)),
         Html() if regression else _legend(subject.scheme),
-        *(_card(subject, i, f"{distances[i]:.3f}{unit}") for i in rows),
+        Html() if regression else tag("p", f"{described(subject.predictions.calibration)}."),
+        *(_card(subject, i, f"{distances[i]:.3f}") for i in rows),
     )
 
 
@@ -69,11 +72,11 @@ def _card(subject: Subject, row: int, distance: str) -> Html:
     words = Html()
     if clips.raw_text is not None:
         words = tag("blockquote", tag("bdi", _shortened(clips.raw_text[row])))
-    consensus = predictions.outputs[row]
+    consensus, shares = predictions.outputs[row], predictions.probabilities[row]
     outcome = "right" if subject.right[row] else "wrong"
     votes: list[list[object]] = [
         *(_vote_row(predictions, row, k) for k in range(len(predictions.modalities))),
-        ["consensus", *_vote(predictions, consensus), tag("span", outcome, class_=outcome)],
+        ["consensus", *_vote(predictions, consensus, shares), tag("span", outcome, class_=outcome)],
     ]
     return tag(
         "article",
@@ -82,7 +85,9 @@ def _card(subject: Subject, row: int, distance: str) -> Html:
         tag("p", _true_labels(subject, row)),
         table(["", "vote", "class", "weight"], votes),
         tag(
-            "p", f"Disagreement {distance}. {_in_numbers(subject.scheme, consensus)}", class_="soft"
+            "p",
+            f"Disagreement {distance}. {_in_numbers(subject.scheme, consensus, shares)}",
+            class_="soft",
         ),
         class_="case",
     )
@@ -110,25 +115,25 @@ def _vote_row(predictions: Predictions, row: int, k: int) -> list[object]:
     if not predictions.present[row, k]:
         return [name, "absent", "", ""]
     weight = f"{predictions.weights[row, k]:.3f}"
-    return [name, *_vote(predictions, predictions.votes[row, k]), weight]
+    vote, shares = predictions.votes[row, k], predictions.vote_probabilities[row, k]
+    return [name, *_vote(predictions, vote, shares), weight]
 
 
-def _vote(predictions: Predictions, output: NDArray[np.float64]) -> tuple[Html, Html]:
+def _vote(predictions: Predictions, output: Array, shares: Array) -> tuple[Html, Html]:
     """The bar, and the class in words."""
     scheme = predictions.scheme
     name = tag("bdi", scheme.classes[int(predictions.classes(output))])
     if scheme.head == "regression":
         score = float(output[0])
         return _score_bar(score, scheme), join([name, f" ({signed(score, 2)})"])
-    p = softmax(output)
-    spoken = ", ".join(f"{n} {v:.2f}" for n, v in zip(scheme.classes, p, strict=True))
-    return _shares_bar(p, _class_colours(scheme), spoken), join([name, f" {p.max():.2f}"])
+    spoken = ", ".join(f"{n} {v:.2f}" for n, v in zip(scheme.classes, shares, strict=True))
+    return _shares_bar(shares, _class_colours(scheme), spoken), join([name, f" {shares.max():.2f}"])
 
 
-def _in_numbers(scheme: LabelScheme, output: NDArray[np.float64]) -> str:
+def _in_numbers(scheme: LabelScheme, output: Array, shares: Array) -> str:
     if scheme.head == "regression":
         return f"Consensus: score {signed(float(output[0]))}."
-    pairs = zip(scheme.classes, softmax(output), strict=True)
+    pairs = zip(scheme.classes, shares, strict=True)
     return f"Consensus: {', '.join(f'{name} {p:.3f}' for name, p in pairs)}."
 
 

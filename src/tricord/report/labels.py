@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from tricord.inference.recovery import HALF, Agreement, Movement, movements, moves_slowly
 from tricord.labels import LabelScheme
 from tricord.report import figures
-from tricord.report.facts import HALF, Movement, movements
 from tricord.report.markup import Html, charts, items, join, section, table, tag
 from tricord.report.subject import Subject
-from tricord.report.words import counted, percent, ranged, signed
+from tricord.report.words import ABSENT, counted, percent, ranged, signed
 
 _FIXED = {
     "ground_truth": "Each modality was trained on its own true labels (CMC-GT). "
@@ -18,6 +18,15 @@ _FIXED = {
     "multimodal": "Each modality was trained on the multimodal label throughout "
     "(w/o PLGM). No label moves.",
 }
+_WHEN = {
+    True: "where the modality's own model disagrees for long enough",
+    False: "before stage 1, where models that were not trained on the clip disagree enough",
+}
+_ORACLE = ("Oracle, %", "Reached, %")
+_ORACLE_WORDS = (
+    " Oracle: the likeliest class given the modality's sequence and the multimodal label, known "
+    "of simulated data alone; reached: the change as a share of what the oracle gains."
+)
 
 
 def show(subject: Subject) -> Html:
@@ -31,7 +40,7 @@ def _content(subject: Subject) -> Sequence[Html]:
         return [tag("p", _FIXED[trained.config.pretrain.labels])]
     if "train" not in subject.data or not subject.trained_on:
         return [tag("p", "Not shown: this is not the data that the model was trained on.")]
-    found = movements(trained, subject.data["train"])
+    found = movements(trained, subject.data)
     history = trained.history["pretrain"]
     counts = {m.modality: [row[f"moved_{m.modality}"] for row in history] for m in found}
     moved = Html()
@@ -42,7 +51,7 @@ def _content(subject: Subject) -> Sequence[Html]:
         tag(
             "p",
             "Every modality starts from the multimodal label of its clip; PLGM moves that label "
-            "where the modality's own model disagrees for long enough.",
+            f"{_WHEN[moves_slowly(trained.config)]}.",
         ),
         items(
             join([tag("b", tag("bdi", m.modality)), ": ", _in_words(m, len(history))])
@@ -58,6 +67,8 @@ def _in_words(found: Movement, epochs: int) -> str:
     if found.moved:
         share = percent(found.moved / found.clips)
         return f"{found.moved} of {found.clips} labels moved ({share} %)."
+    if found.must_stay == 0:
+        return "no label moved, though nothing keeps one from it."
     least = f"the least mass found at a start class is {percent(found.least)} %."
     stays = f"{math.floor(1000 * found.must_stay) / 10:.1f} %"  # never rounded up
     if found.must_stay < HALF:
@@ -84,22 +95,32 @@ def _moves(found: Movement, scheme: LabelScheme) -> Html:
 
 
 def _agreements(found: Sequence[Movement]) -> Html:
-    rows = [
-        [
-            tag("bdi", m.modality),
-            f"{part} ({a.clips})",
-            percent(a.before),
-            percent(a.after),
-            ranged(a.change, lambda share: signed(100 * share, 1)),
-        ]
-        for m in found
-        for part, a in m.agreement.items()
-    ]
-    if not rows:
+    parts = [(m.modality, part, a) for m in found for part, a in m.agreement.items()]
+    if not parts:
         return tag("p", "Whether labels moved to the true ones cannot be said: none are known.")
-    head = ["", "Clips of train", "Before, %", "After, %", "Change, points"]
+    oracle = any(a.oracle is not None for *_, a in parts)
+    rows = [
+        [tag("bdi", name), f"{part} ({a.clips})", *_agreement(a), *(_oracle(a) if oracle else ())]
+        for name, part, a in parts
+    ]
+    head = ["", "Clips of train", "Moved", "Before, %", "After, %", "Change, points"]
     caption = (
         "Share of labels that are the modality's true label. Before: the multimodal label; after: "
         "the kept pseudo label. In brackets the 95 % interval, whole videos resampled."
     )
-    return table(head, rows, caption)
+    return table(
+        [*head, *(_ORACLE if oracle else ())], rows, caption + (_ORACLE_WORDS if oracle else "")
+    )
+
+
+def _agreement(found: Agreement) -> list[object]:
+    return [
+        str(found.moved),
+        percent(found.before),
+        percent(found.after),
+        ranged(found.change, lambda share: signed(100 * share, 1)),
+    ]
+
+
+def _oracle(found: Agreement) -> list[object]:
+    return [ABSENT if share is None else percent(share) for share in (found.oracle, found.reached)]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from tricord.evaluation.table import BAYES, BAYES_RULE, MAJORITY, Cell, Evaluation, Row
+from tricord.evaluation.rows import Cell, Row
+from tricord.evaluation.table import BAYES, BAYES_RULE, MAJORITY, Evaluation
 from tricord.report import figures
-from tricord.report.markup import Html, charts, folded, join, section, table, tag
+from tricord.report.markup import Html, charts, folded, items, join, section, table, tag
 from tricord.report.subject import Subject
 from tricord.report.words import ABSENT, decision_rule, percent, points, ranged
 from tricord.types import Subset
@@ -48,7 +49,7 @@ def _accuracies(subject: Subject) -> Html:
         f"Share of clips decided rightly, %: {decision_rule(subject.scheme)}. In brackets the "
         f"{level} interval, whole videos resampled.{spread}"
     )
-    return table(["", *head], rows, caption)
+    return join([table(["", *head], rows, caption), items(evaluation.notes())])
 
 
 def _noted(name: str, note: str) -> Html:
@@ -115,13 +116,18 @@ def _gap(limits: Mapping[Subset, float], subset: Subset, cell: Cell | None) -> H
     return ranged(gap, points)
 
 
+def _metric(cell: Cell, name: str) -> Html | str:
+    """A model with a score head has metrics that the others lack."""
+    return f"{cell.metrics[name]:.3f}" if name in cell.metrics else ABSENT
+
+
 def _all_metrics(evaluation: Evaluation) -> Html:
     tables = []
     for subset in evaluation.clips:
         if filled := _filled(evaluation, subset):
-            names = list(filled[0][1].metrics)
+            names = list(dict.fromkeys(name for _, cell in filled for name in cell.metrics))
             rows = [
-                [tag("bdi", row.name), *(f"{cell.metrics[k]:.3f}" for k in names)]
+                [tag("bdi", row.name), *(_metric(cell, name) for name in names)]
                 for row, cell in filled
             ]
             tables.append(table([str(subset), *names], rows))

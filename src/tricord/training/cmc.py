@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,17 @@ from tricord.errors import ConfigError, DataError, ModelError
 from tricord.models.cmc import CMC
 from tricord.models.released import load
 from tricord.training.checkpoint import generators, load_tree, restore_generators, save_tree
+from tricord.training.crossfit import refined_labels
 from tricord.training.finetune import FinetuneStage
-from tricord.training.folder import BEST_FILE, CHECKPOINT_FILE, STAGE1_FILE, WEIGHTS_FILE
+from tricord.training.folder import (
+    BEST_FILE,
+    CHECKPOINT_FILE,
+    CROSSFIT_FILE,
+    STAGE1_FILE,
+    WEIGHTS_FILE,
+)
 from tricord.training.loaders import Loaders
-from tricord.training.pretrain import Pretrained, PretrainStage
+from tricord.training.pretrain import Pretrained, PretrainStage, stage1_model, start_from
 from tricord.training.session import Session
 from tricord.training.trained import TrainedModel, empty_language
 
@@ -72,7 +79,7 @@ def train_cmc(session: Session[RunConfig], pretrained: TrainedCMC | None = None)
             valid_labels=result.valid_labels,
             best_file=None if folder is None else folder / WEIGHTS_FILE,
         )
-        histories = {"pretrain": history, "finetune": session.fit(stage)}
+        histories = {**result.folds, "pretrain": history, "finetune": session.fit(stage)}
         trained = TrainedCMC(
             model=model.eval(),
             stage1=stage1_model(config, session.widths, result),
@@ -102,12 +109,25 @@ def _stage1(
         _need_unimodal_labels(session.loaders)
     train, valid = session.loaders.of(config.pretrain.batch_size, tokens=tokens)
     best_file = None if folder is None else folder / BEST_FILE
-    stage = PretrainStage(model, train, valid, config, best_file=best_file)
+    refined = None
+    if config.pretrain.labels == "pseudo" and config.pretrain.refine == "posterior":
+        refined = refined_labels(session)
+    stage = PretrainStage(
+        model,
+        train,
+        valid,
+        config,
+        labels=None if refined is None else refined.labels,
+        valid_labels=None if refined is None else refined.valid_labels,
+        best_file=best_file,
+    )
     history = session.fit(stage)
     result = stage.result()
+    if refined is not None:
+        result = replace(result, folds=refined.history, transition=refined.transition)
     if folder is not None:
         save_stage1(folder / STAGE1_FILE, result, history)
-        for name in (CHECKPOINT_FILE, BEST_FILE):  # what led to it
+        for name in (CHECKPOINT_FILE, BEST_FILE, CROSSFIT_FILE):  # what led to it
             (folder / name).unlink(missing_ok=True)
     return result, history
 
@@ -153,35 +173,21 @@ def load_cmc(folder: Path, config: RunConfig, known: Mapping[str, Any]) -> Train
     )
 
 
-def stage1_model(config: RunConfig, widths: Mapping[str, int], pretrained: Pretrained) -> CMC:
-    """The unimodal models of stage 1 side by side; the mean of their votes for a consensus."""
-    plain = config.with_settings(
-        {"finetune.fusion": "none", "finetune.router": "mean", "finetune.train": "all"}
-    )
-    model = CMC.from_config(plain, widths, empty_language(config) if pretrained.language else {})
-    start_from(model, pretrained)
-    return model.eval()
-
-
-def start_from(model: CMC, pretrained: Pretrained) -> None:
-    """Fill the unimodal models, and the language model where stage 1 trained it."""
-    for name, state in pretrained.unimodal.items():
-        load(model.unimodal[name], state)
-    if pretrained.language:
-        load(model.language, pretrained.language)
-
-
 def save_stage1(path: Path, result: Pretrained, history: list[dict[str, float]]) -> None:
     """Stage 1's result, with the generators as they stand, so that stage 2 can be resumed."""
-    fields = {name: getattr(result, name) for name in Pretrained.__dataclass_fields__}
-    save_tree(path, {**fields, "history": history, "generators": generators()})
+    kept = {f.name: getattr(result, f.name) for f in fields(Pretrained)}
+    save_tree(path, {**kept, "history": history, "generators": generators()})
 
 
 def load_stage1(path: Path) -> tuple[Pretrained, dict[str, Any]]:
     """(result, the rest: history and generators)."""
     tree = load_tree(path)
     try:
-        fields = {name: tree[name] for name in Pretrained.__dataclass_fields__}
+        kept = {
+            f.name: tree[f.name]
+            for f in fields(Pretrained)
+            if f.name in tree or f.default_factory is MISSING
+        }
     except KeyError as error:
         raise ModelError(f"{path}: {error.args[0]!r} is missing") from None
-    return Pretrained(**fields), tree
+    return Pretrained(**kept), tree

@@ -12,7 +12,10 @@ from torch import Tensor
 from tricord.config import RunConfig
 from tricord.data.batching import Loader, TensorTable
 from tricord.models.cmc import CMC
+from tricord.nn.absence import drop_modalities
 from tricord.nn.losses import task_loss
+from tricord.nn.router import EvidenceSum
+from tricord.training.evidence import fit_evidence
 from tricord.training.loop import EpochReport, Stateful
 from tricord.training.optim import finetune_optimizers
 from tricord.training.stages import (
@@ -56,6 +59,7 @@ class FinetuneStage(CmcStage):
         self.valid_targets = Targets(valid.table, config, valid_labels)
         self.best = Best(file=best_file)
         self._hidden: dict[int, Tensor] = {}
+        self._votes: list[tuple[Tensor, Tensor, Tensor]] = []
         if settings.train == "router_only":
             self._keep_hidden()
 
@@ -77,12 +81,23 @@ class FinetuneStage(CmcStage):
         """The model and what was best so far; labels do not change."""
         return {"model": self.model, "best": self.best}
 
+    def start(self) -> EpochReport | None:
+        """What stage 1 hands over is the first candidate, where nothing new has to be trained."""
+        if self.model.evidence is None or self.config.finetune.select == "last":
+            return None
+        return self.end_epoch(0)
+
     def begin_epoch(self, epoch: int) -> None:
         """Training mode; frozen parts stay in evaluation mode."""
         self.model.train(self.config.finetune.train == "all")
 
     def loss(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Eq. 15-18, or Eq. 15 and 8 for a single task."""
+        """Eq. 15-18, or Eq. 15 and 8 for a single task.
+
+        A modality that is dropped is absent in every part of it: its vote is one about nothing.
+        """
+        rate = self.config.model.modality_dropout
+        batch = replace(batch, present=drop_modalities(batch.present, rate))
         return self._losses(batch, self._predict(batch, self.train.table), self.targets)
 
     def _predict(self, batch: Batch, table: TensorTable) -> Prediction:
@@ -110,7 +125,25 @@ class FinetuneStage(CmcStage):
         losses = self._losses(batch, prediction, self.valid_targets)
         if "score" in losses:  # the score head has no say in what is selected
             losses["loss"] = losses["loss"] - losses["score"]
+        self._votes.append((prediction.votes, batch.present, batch.labels))
         return losses | share_right(prediction.consensus, batch.label, self.config.labels)
+
+    def _valid_means(self, epoch: int) -> dict[str, Tensor]:
+        self._votes = []
+        means = super()._valid_means(epoch)
+        if self.model.evidence is None:
+            return means
+        return means | self._weigh(self.model.evidence)
+
+    def _weigh(self, evidence: EvidenceSum) -> dict[str, Tensor]:
+        """Fit the scales to this epoch's votes on valid; what the consensus is then."""
+        votes, present, labels = (torch.cat(parts) for parts in zip(*self._votes, strict=True))
+        fit_evidence(evidence, votes, present, labels[:, 0])
+        with evaluation_mode(evidence), torch.no_grad():
+            outputs, _ = evidence(votes, present)
+        known = labels[:, :1] >= 0
+        loss = task_loss(outputs.unsqueeze(1), labels[:, :1], known).sum()
+        return {"consensus": loss} | share_right(outputs, labels[:, 0], self.config.labels)
 
     def end_epoch(self, epoch: int) -> EpochReport:
         """Keep the best epoch by the consensus' loss on valid, or the last."""

@@ -16,6 +16,8 @@ MODEL_FILE, CHECKPOINT_FILE, STAGE1_FILE = (
     "stage1.safetensors",
 )
 WEIGHTS_FILE, HISTORY_FILE = "model.safetensors", "history.json"
+CALIBRATION_FILE = "calibration.json"  # how logits become probabilities that hold
+CROSSFIT_FILE = "crossfit.safetensors"  # what finished folds said of held-out clips
 BEST_FILE = "stage1-best.safetensors"  # while CMC's stage 1 trains a language model
 STAGES_FILE = "stages.safetensors"  # of a baseline: what its finished stages left
 CHECKPOINT_MINUTES = 10.0  # what a run that is killed may lose

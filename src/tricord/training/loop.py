@@ -103,6 +103,10 @@ class Stage(ABC):
         self.after_update()
 
     # hooks that a stage may leave empty
+    def start(self) -> EpochReport | None:
+        """Before the first epoch: numbers of the model as it is, where that may be the best."""
+        return None
+
     def begin_epoch(self, epoch: int) -> None:  # noqa: B027
         """Before the first batch."""
 
@@ -183,6 +187,7 @@ def fit(
     observer = observer or Observer()
     progress = _resume(stage, checkpoint)
     observer.stage_started(stage, progress)
+    _start(stage, progress)
     while progress.epoch < stage.epochs and (
         stage.patience is None or progress.stale < stage.patience
     ):
@@ -194,22 +199,34 @@ def fit(
         _check_finite(stage, epoch, report.metrics)
         progress.epoch = epoch
         progress.stale = 0 if report.improved else progress.stale + 1
-        seconds = time.monotonic() - started
-        progress.history.append(
-            {
-                "epoch": epoch,
-                **trained,
-                **report.metrics,
-                "improved": float(report.improved),
-                "seconds": round(seconds, 3),
-            }
-        )
+        progress.history.append(_row(epoch, trained, report, started))
         if checkpoint is not None:
             checkpoint.save(_snapshot(stage, progress))
         observer.epoch_done(stage, progress)
     stage.finish()
     observer.stage_finished(stage, progress)
     return progress.history
+
+
+def _start(stage: Stage, progress: Progress) -> None:
+    """Note epoch 0 where it counts."""
+    started = time.monotonic()
+    if progress.history or (report := stage.start()) is None:
+        return
+    _check_finite(stage, 0, report.metrics)
+    progress.history.append(_row(0, {"frames": 0.0}, report, started))
+
+
+def _row(
+    epoch: int, trained: Mapping[str, float], report: EpochReport, started: float
+) -> dict[str, float]:
+    return {
+        "epoch": epoch,
+        **trained,
+        **report.metrics,
+        "improved": float(report.improved),
+        "seconds": round(time.monotonic() - started, 3),
+    }
 
 
 def _train_epoch(stage: Stage, epoch: int, observer: Observer) -> dict[str, float]:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from tricord.config import RunConfig
 from tricord.data.batching import Loader
 from tricord.models.cmc import CMC
-from tricord.nn.ema import ModelEMA, momentum_at
+from tricord.models.released import load
+from tricord.nn.ema import ModelEMA, averaging, momentum_at
 from tricord.nn.losses import task_loss
 from tricord.training.loop import EpochReport, Stateful
 from tricord.training.optim import pretrain_optimizers
@@ -25,6 +26,7 @@ from tricord.training.stages import (
     evaluation_mode,
     multimodal_goal,
 )
+from tricord.training.trained import empty_language
 from tricord.types import Batch
 
 
@@ -37,6 +39,8 @@ class Pretrained:
     labels, valid_labels: soft labels (N, K, c) of the last epoch in which a modality improved.
     epochs: modality -> best epoch. moved: modality -> labels of train that moved.
     language: state of the language model at text's best epoch, where stage 1 trains it.
+    folds: numbers of each fold's epochs, transition: modality -> (c, c) T, where labels were
+        refined by the posterior.
     """
 
     unimodal: Mapping[str, State]
@@ -46,6 +50,8 @@ class Pretrained:
     epochs: Mapping[str, int]
     moved: Mapping[str, int]
     language: State = field(default_factory=dict)
+    folds: Mapping[str, list[dict[str, float]]] = field(default_factory=dict)
+    transition: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class PretrainStage(CmcStage):
@@ -60,17 +66,22 @@ class PretrainStage(CmcStage):
         valid: Loader,
         config: RunConfig,
         *,
+        labels: Tensor | None = None,
+        valid_labels: Tensor | None = None,
         best_file: Path | None = None,
     ) -> None:
-        """best_file: where a language model's best epoch is kept; None in memory."""
+        """labels, valid_labels: soft labels (N, K, c); None starts from the data's.
+
+        best_file: where a language model's best epoch is kept; None in memory.
+        """
         super().__init__(model, train, valid, config)
         settings = config.pretrain
         self.epochs = settings.epochs
         self.patience = None if settings.select == "last" else settings.patience
         self.accumulate = settings.accumulate
         self._own(pretrain_optimizers(model, config))
-        self.targets = Targets(train.table, config)
-        self.valid_targets = Targets(valid.table, config)
+        self.targets = Targets(train.table, config, labels)
+        self.valid_targets = Targets(valid.table, config, valid_labels)
         self.ema = {
             name: ModelEMA(module, buffers=settings.ema_buffers)
             for name, module in model.parts.items()
@@ -82,7 +93,8 @@ class PretrainStage(CmcStage):
             for name in model.modalities
         }
         self.kept_labels = Best()
-        self._moving = settings.labels == "pseudo"
+        self._moving = settings.labels == "pseudo" and labels is None
+        self._fixed = settings.valid_targets == "fixed" and labels is None
 
     def members(self) -> Mapping[str, Stateful]:
         """Models, EMA models, label banks and what was best so far."""
@@ -107,6 +119,7 @@ class PretrainStage(CmcStage):
             ],
             dtype=torch.float64,
         )
+        self._updates = (epoch - 1) * self._updates_an_epoch
         self._model_momentum = {
             n: momentum_at(m.model_momentum.initial, m.model_momentum.decay, epoch, schedule)
             for n, m in parts.items()
@@ -137,15 +150,24 @@ class PretrainStage(CmcStage):
 
     def after_update(self) -> None:
         """Eq. 29."""
+        self._updates += 1
+        horizon = self.config.pretrain.ema_epochs
         for name, ema in self.ema.items():
-            ema.update(self.model.parts[name], self._model_momentum[name])
+            momentum = self._model_momentum[name]
+            if horizon is not None:
+                momentum = averaging(self._updates, horizon * self._updates_an_epoch)
+            ema.update(self.model.parts[name], momentum)
+
+    @property
+    def _updates_an_epoch(self) -> int:
+        return -(-len(self.train) // self.accumulate)
 
     def _evaluate(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
         """The EMA models on one batch of valid."""
         h = self.shadow.encode(batch)
         logits = self.shadow.vote(h)
         goals, classes, valid = self.valid_targets.of(batch)
-        if self.config.pretrain.valid_targets == "fixed":
+        if self._fixed:
             goal, known = multimodal_goal(batch, self.config.labels)
             tasks = task_loss(logits, goal.expand(-1, h.shape[1]), batch.present & known)
         else:
@@ -217,3 +239,21 @@ class PretrainStage(CmcStage):
     def _language(self) -> State:
         trained = [self.best_of[name] for name in self.model.language]
         return trained[0].states.get("language", {}) if trained else {}
+
+
+def stage1_model(config: RunConfig, widths: Mapping[str, int], pretrained: Pretrained) -> CMC:
+    """The unimodal models of stage 1 side by side; the mean of their votes for a consensus."""
+    plain = config.with_settings(
+        {"finetune.fusion": "none", "finetune.router": "mean", "finetune.train": "all"}
+    )
+    model = CMC.from_config(plain, widths, empty_language(config) if pretrained.language else {})
+    start_from(model, pretrained)
+    return model.eval()
+
+
+def start_from(model: CMC, pretrained: Pretrained) -> None:
+    """Fill the unimodal models, and the language model where stage 1 trained it."""
+    for name, state in pretrained.unimodal.items():
+        load(model.unimodal[name], state)
+    if pretrained.language:
+        load(model.language, pretrained.language)

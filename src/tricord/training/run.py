@@ -18,7 +18,7 @@ from tricord.training.cmc import TrainedCMC, load_cmc, train_cmc
 from tricord.training.folder import CHECKPOINT_MINUTES, HISTORY_FILE, MODEL_FILE
 from tricord.training.loop import Observer
 from tricord.training.session import Session
-from tricord.training.trained import TrainedModel
+from tricord.training.trained import TrainedModel, read_calibration
 
 
 def train_one(
@@ -65,6 +65,7 @@ def load_trained(folder: Path) -> TrainedModel:
         reason = " ".join(str(error).split())
         raise ModelError(f"{folder / MODEL_FILE}: no description of a model ({reason})") from None
     known["history"] = read_json(folder / HISTORY_FILE)
+    known["calibration"] = read_calibration(folder)
     try:
         with torch.random.fork_rng():  # fresh weights are drawn and overwritten
             if isinstance(config, RunConfig):

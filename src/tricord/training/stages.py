@@ -97,10 +97,10 @@ class Targets:
             return columns[:, 1:] if own else columns[:, :1].expand(-1, modalities)
 
         self.bank = PseudoLabelBank(start(table.labels), config.labels.num_classes)
-        if soft is not None:
-            self.bank.soft = soft.clone()
         self.scores = start(table.scores) if config.labels.head == "regression" else None
         self.start = self.bank.hard(torch.arange(len(table)))
+        if soft is not None:
+            self.bank.soft = soft.clone()
 
     def of(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """(B, K) goals, (B, K) classes, (B, K) bool: present and known."""
@@ -155,7 +155,7 @@ class ModelStage(Stage, Generic[M]):
         self.model = model
         self.train = train
         self.valid = valid
-        self.clips = len(train.table)
+        self.clips = train.clips
         self.best = Best()
 
     def _own(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
@@ -192,7 +192,7 @@ class ModelStage(Stage, Generic[M]):
             for batch in self.valid.epoch():
                 for name, value in self._evaluate(batch, epoch).items():
                     sums[name] = sums.get(name, torch.zeros(())) + value * len(batch)
-        return {name: total / len(self.valid.table) for name, total in sums.items()}
+        return {name: total / self.valid.clips for name, total in sums.items()}
 
     def _evaluate(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
         raise NotImplementedError

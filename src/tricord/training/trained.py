@@ -11,11 +11,13 @@ from typing import Any
 
 from tricord._version import __version__
 from tricord.config import CommonConfig
+from tricord.errors import ModelError
+from tricord.evaluation.calibration import Calibration
 from tricord.features.language import TextEncoder
 from tricord.features.text import TEXT, TextSource
 from tricord.models.network import Network
-from tricord.training.checkpoint import save_tree, write_json
-from tricord.training.folder import HISTORY_FILE, MODEL_FILE, WEIGHTS_FILE
+from tricord.training.checkpoint import read_json, save_tree, write_json
+from tricord.training.folder import CALIBRATION_FILE, HISTORY_FILE, MODEL_FILE, WEIGHTS_FILE
 
 History = Mapping[str, list[dict[str, float]]]
 
@@ -38,7 +40,7 @@ class TrainedModel:
     """A trained model with all that is needed to apply it.
 
     widths: modality -> numbers per frame. history: stage name -> one dict of numbers per epoch,
-    in the order of training.
+    in the order of training. calibration: None where probabilities are those of the logits.
     """
 
     config: CommonConfig
@@ -51,6 +53,7 @@ class TrainedModel:
     simulated: bool
     versions: Mapping[str, str] = field(default_factory=versions, kw_only=True)
     text: TextSource | None = field(default=None, kw_only=True)
+    calibration: Calibration | None = field(default=None, kw_only=True)
 
     def text_source(self) -> TextSource:
         """The frozen text source, loaded when it is first needed."""
@@ -63,8 +66,14 @@ class TrainedModel:
         if weights:
             save_tree(folder / WEIGHTS_FILE, self.model.state_dict())
         write_json(folder / HISTORY_FILE, self.history)
+        self.keep_calibration(folder)
         # last: a folder with this file is complete
         write_json(folder / MODEL_FILE, self.about())
+
+    def keep_calibration(self, folder: Path) -> None:
+        """Write it where there is one."""
+        if self.calibration is not None:
+            write_json(folder / CALIBRATION_FILE, self.calibration.model_dump(mode="json"))
 
     def selected(self) -> dict[str, float]:
         """The numbers on valid of the epoch of the last stage that was kept."""
@@ -96,6 +105,21 @@ class TrainedModel:
             "data": {"fingerprint": self.fingerprint, "simulated": self.simulated},
             "valid": self.selected(),
         }
+
+
+def read_calibration(folder: Path) -> Calibration | None:
+    """What `TrainedModel.keep_calibration` wrote; None of a folder that has none.
+
+    Raises ModelError where it is not such a file.
+    """
+    path = folder / CALIBRATION_FILE
+    if not path.is_file():
+        return None
+    try:
+        return Calibration.model_validate(read_json(path))
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"{path}: not a calibration that tricord wrote ({reason})") from None
 
 
 def empty_language(config: CommonConfig) -> dict[str, TextEncoder]:

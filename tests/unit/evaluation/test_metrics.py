@@ -219,3 +219,23 @@ def test_main_metric_of_each_scheme() -> None:
     assert [m.primary(s) for s in (SIMS, MOODS, regression(MOSI))] == ["acc2", "accuracy", "mae"]
     assert m.higher_is_better("acc2")
     assert not m.higher_is_better("mae")
+
+
+@pytest.mark.parametrize(
+    ("polarity", "expected"),
+    [(Polarity.NON_POSITIVE, [False, True, False]), (Polarity.NON_NEGATIVE, [True, True, False])],
+)
+def test_sides_sum_their_classes(polarity: Polarity, expected: list[bool]) -> None:
+    logits = np.log([[0.3, 0.3, 0.4], [0.1, 0.3, 0.6], [0.6, 0.3, 0.1]])
+    scheme = sentiment(polarity, 1.0)
+    assert m.decided_two_way(logits, scheme).tolist() == [True, True, False]
+    sides = scheme.model_copy(update={"decision": "sides"})
+    assert m.decided_two_way(logits, sides).tolist() == expected
+    truth = np.array([1, 2, 0])
+    right = m.correct(logits, truth, sides)
+    assert right.mean() == m.classification_metrics(logits, truth, sides)["acc2"]
+
+
+def test_two_sides_need_a_sign() -> None:
+    with pytest.raises(ValueError, match="polarity"):
+        m.decided_two_way(np.zeros((1, 2)), nominal(("a", "b")))

@@ -260,15 +260,6 @@ def test_mean_and_spread_over_seeds() -> None:
     assert s.mean_t_interval([80]) is s.spread([80]) is None
 
 
-def test_detectable_difference_is_found_with_its_power() -> None:
-    d = s.detectable_difference(457, 0.2)
-    assert d == pytest.approx((1.959964 + 0.841621) * np.sqrt(0.2 / 457), rel=1e-5)
-    rng = np.random.default_rng(11)
-    draws = rng.multinomial(457, [(0.2 + d) / 2, (0.2 - d) / 2, 0.8], size=4000)
-    z = (draws[:, 0] - draws[:, 1]) / np.sqrt(draws[:, 0] + draws[:, 1])
-    assert np.mean(np.abs(z) > 1.96) == pytest.approx(0.8, abs=0.03)
-
-
 @pytest.mark.parametrize(
     ("a", "b", "videos"),
     [

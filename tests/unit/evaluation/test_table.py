@@ -17,7 +17,10 @@ from tricord.data.schema import Dataset, FeatureTable, Ragged
 from tricord.data.splits import subset_masks
 from tricord.errors import DataError, SealedSplitError
 from tricord.evaluation import table as tables
+from tricord.evaluation.floors import majority, outputs_of_counts, sign_oracle
+from tricord.evaluation.rows import Judge, Row
 from tricord.evaluation.table import MAJORITY, MEAN_OF_STAGE1, ORACLE, Evaluation, bayes_limits
+from tricord.inference import linear
 from tricord.inference.predictor import predict, predict_stage1
 from tricord.labels import LabelScheme, nominal, sentiment
 from tricord.training.cmc import TrainedCMC
@@ -65,12 +68,12 @@ def scored(scores: Mapping[str, Any], simulation: Mapping[str, Any] | None = Non
     return Dataset({k: bare(k, v) for k, v in scores.items()}, "x.pkl", simulation=simulation)
 
 
-def judged(data: Dataset, outputs: Any, scheme: LabelScheme, split: str = "test") -> tables.Row:
+def judged(data: Dataset, outputs: Any, scheme: LabelScheme, split: str = "test") -> Row:
     truth = scheme.to_class(data[split].scores[:, 0])
-    return tables._Judge(data[split], truth, scheme).row("x", [outputs])
+    return Judge(data[split], truth, scheme).row("x", [outputs])
 
 
-def shares(row: tables.Row) -> dict[str, float]:
+def shares(row: Row) -> dict[str, float]:
     return {str(s): cell.interval.estimate for s, cell in row.cells.items() if cell is not None}
 
 
@@ -79,7 +82,15 @@ def shares(row: tables.Row) -> dict[str, float]:
 
 def test_rows_of_one_model(evaluation: Evaluation) -> None:
     names = [row.name for row in evaluation.rows]
-    assert names == [MAJORITY, ORACLE, *NAMES, MEAN_OF_STAGE1, "cmc, mean of votes", "cmc"]
+    assert names == [
+        MAJORITY,
+        ORACLE,
+        linear.NAME,
+        *NAMES,
+        MEAN_OF_STAGE1,
+        "cmc, mean of votes",
+        "cmc",
+    ]
     assert evaluation.row("cmc") is evaluation.rows[-1]
     assert "not a bound" in evaluation.row(ORACLE).note
 
@@ -93,7 +104,7 @@ def test_rows_of_several_models(trained: list[TrainedCMC], data: Dataset) -> Non
     found = tables.evaluate({"cmc": trained, "cmc-variant": variant}, data)
     names = [row.name for row in found.rows]
     assert names == [
-        *(MAJORITY, ORACLE, *NAMES, MEAN_OF_STAGE1),
+        *(MAJORITY, ORACLE, linear.NAME, *NAMES, MEAN_OF_STAGE1),
         *("cmc, mean of votes", "cmc", "cmc-variant"),  # its votes are stage 1's
     ]
 
@@ -174,6 +185,13 @@ def test_as_json_it_is_plain(evaluation: Evaluation, data: Dataset) -> None:
     assert by_name["cmc"]["D_msi"]["accuracy"] == cell.interval.estimate
     assert by_name["cmc"]["D_msi"]["level"] == 0.95
     assert by_name["cmc"]["D_msi"]["metrics"] == dict(cell.metrics)
+    seeds = by_name["cmc"]["D_msi"]["per_seed"]
+    assert np.mean(seeds) == pytest.approx(cell.interval.estimate)
+    half = 12.7062 * abs(seeds[0] - seeds[1]) / 2  # t with 1 degree of freedom
+    over = by_name["cmc"]["D_msi"]["t_over_seeds"]
+    assert over["high"] - over["low"] == pytest.approx(2 * half, rel=1e-4)
+    assert by_name[MAJORITY]["D_msi"]["t_over_seeds"] is None
+    assert (found["power"]["n"], found["power"]["measured"]) == (40, True)
 
 
 # --------------------------------------------------------------------------------------- the floors
@@ -183,9 +201,9 @@ def test_majority_by_hand() -> None:
     """Train has 3 of 5 that are not positive; of the classes, positive is the commonest."""
     train = [[-0.2] * 2, [0.0] * 2, [0.4] * 2, [0.6] * 2, [-0.8] * 2]
     data = scored({"train": train, "test": [[0.0] * 2, [0.2] * 2, [-1.0] * 2, [0.8] * 2]})
-    outputs = tables._majority(data, SIMS, 4)
+    outputs = majority(data, SIMS, 4)
     assert shares(judged(data, outputs, SIMS))["D_test"] == 0.5  # says: not positive
-    cmu = tables._majority(data, CMU, 4)
+    cmu = majority(data, CMU, 4)
     assert shares(judged(data, cmu, CMU))["D_test"] == 0.75  # 3 of 5 are not negative
 
 
@@ -202,7 +220,7 @@ def test_majority_by_hand() -> None:
 def test_outputs_of_counts_decide_for_the_commonest_side(
     counts: list[int], side: int, argmax: int | None
 ) -> None:
-    outputs = tables._outputs_of_counts(np.array(counts, float), SIMS)
+    outputs = outputs_of_counts(np.array(counts, float), SIMS)
     assert (outputs[2] > outputs[0]) == (side == 2)
     if argmax is not None:
         assert outputs.argmax() == argmax
@@ -210,19 +228,19 @@ def test_outputs_of_counts_decide_for_the_commonest_side(
 
 def test_outputs_of_counts_for_labels_without_sign() -> None:
     moods = nominal(("a", "b", "c", "d"))
-    outputs = tables._outputs_of_counts(np.array([[1, 5, 2, 0], [0, 0, 1, 7]], float), moods)
+    outputs = outputs_of_counts(np.array([[1, 5, 2, 0], [0, 0, 1, 7]], float), moods)
     assert outputs.argmax(axis=-1).tolist() == [1, 3]
 
 
 def test_majority_of_a_regression_is_the_median_of_train() -> None:
     scheme = SIMS.model_copy(update={"head": "regression"})
     data = scored({"train": [[-0.2, 0], [0.4, 0], [1.0, 0], [np.nan, 0]], "test": [[0.0, 0]]})
-    assert tables._majority(data, scheme, 2).tolist() == [[0.4], [0.4]]
+    assert majority(data, scheme, 2).tolist() == [[0.4], [0.4]]
 
 
 def test_unknown_labels_of_train_are_left_out_of_the_majority() -> None:
     data = scored({"train": [[0.2, 0]] + [[np.nan, 0]] * 5, "test": [[0.2, 0]]})
-    outputs = tables._majority(data, SIMS, 1)
+    outputs = majority(data, SIMS, 1)
     assert outputs[0, 2] > outputs[0, 0]
 
 
@@ -241,7 +259,7 @@ def test_sign_oracle_by_hand() -> None:
         [0.2, 0.0, 0.0],  # never seen: train's majority is positive, right
     ]
     data = scored({"train": train, "test": test})
-    outputs = tables._sign_oracle(data, "test", SIMS)
+    outputs = sign_oracle(data, "test", SIMS)
     assert outputs is not None
     assert judged(data, outputs, SIMS).right[0].tolist() == [False, True, True, True]
 
@@ -250,15 +268,15 @@ def test_sign_oracle_by_hand() -> None:
 def test_no_sign_oracle_where_labels_are_unknown(split: str, column: int) -> None:
     scores = {s: np.full((3, 3), 0.2) for s in ("train", "test")}
     scores[split][0, column] = np.nan
-    assert tables._sign_oracle(scored(scores), "test", SIMS) is None
+    assert sign_oracle(scored(scores), "test", SIMS) is None
 
 
 def test_no_sign_oracle_without_sign_or_with_a_regression() -> None:
     data = scored({s: np.zeros((3, 3)) for s in ("train", "test")})
-    assert tables._sign_oracle(data, "test", nominal(("a", "b", "c"))) is None
+    assert sign_oracle(data, "test", nominal(("a", "b", "c"))) is None
     regression = SIMS.model_copy(update={"head": "regression"})
-    assert tables._sign_oracle(data, "test", regression) is None
-    assert tables._sign_oracle(data, "test", SIMS) is not None
+    assert sign_oracle(data, "test", regression) is None
+    assert sign_oracle(data, "test", SIMS) is not None
 
 
 RECORD = {
@@ -375,17 +393,17 @@ def ch_sims(shared: Path) -> Dataset:
     )
 
 
-def points(row: tables.Row) -> dict[str, float]:
+def points(row: Row) -> dict[str, float]:
     return {name: round(100 * value, 1) for name, value in shares(row).items()}
 
 
 def test_majority_of_ch_sims(ch_sims: Dataset) -> None:
-    outputs = tables._majority(ch_sims, SIMS, len(ch_sims["test"]))
+    outputs = majority(ch_sims, SIMS, len(ch_sims["test"]))
     assert points(judged(ch_sims, outputs, SIMS)) == {"D_test": 69.4, "D_msc": 73.6, "D_msi": 64.7}
 
 
 def test_sign_oracle_of_ch_sims(ch_sims: Dataset) -> None:
-    outputs = tables._sign_oracle(ch_sims, "test", SIMS)
+    outputs = sign_oracle(ch_sims, "test", SIMS)
     assert points(judged(ch_sims, outputs, SIMS))["D_test"] == 90.8
 
 
@@ -397,6 +415,6 @@ def test_one_true_sign_of_ch_sims(modality: int, expected: float, ch_sims: Datas
 
 
 def test_clips_of_ch_sims(ch_sims: Dataset) -> None:
-    masks = tables._Judge(ch_sims["test"], np.zeros(457, np.int64), SIMS).subsets
+    masks = Judge(ch_sims["test"], np.zeros(457, np.int64), SIMS).subsets
     assert sum(masks[Subset.TEST]) == 457
     assert sum(masks[Subset.MSC]) + sum(masks[Subset.MSI]) == 457

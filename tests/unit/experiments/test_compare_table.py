@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tricord.evaluation.rows import Cell, Row
 from tricord.evaluation.statistics import Interval, holm, over_seeds
-from tricord.evaluation.table import Cell, Row
 from tricord.experiments.compare_figures import ticks, write_figures
 from tricord.experiments.compare_plan import Plan
 from tricord.experiments.compare_table import (

@@ -10,11 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+import baseline_data
 import tiny_data
 from tricord.data.schema import Dataset, FeatureTable, Ragged
 from tricord.errors import ModelError
 from tricord.inference import predictor
-from tricord.inference.predictor import Predictions, check_widths, predict, softmax
+from tricord.inference.predictor import (
+    Predictions,
+    absent_modalities,
+    check_widths,
+    predict,
+    softmax,
+)
 from tricord.labels import LabelScheme, sentiment
 from tricord.models.network import Network
 from tricord.training.cmc import TrainedCMC
@@ -144,6 +151,12 @@ def test_conflict_is_between_the_modalities_that_are_there() -> None:
     assert found.tolist() == [False, True, True, False, False]
 
 
+def found_apart() -> float:
+    """Three votes of logit 2 for three classes: they mix to the even one, log 3."""
+    sure = np.exp([2.0, 0, 0]) / np.exp([2.0, 0, 0]).sum()
+    return float(1 + (sure * np.log(sure)).sum() / np.log(3))
+
+
 def test_a_row_of_a_classification() -> None:
     row = next(made([[NEG, NEU, POS]], outputs=[[0.0, 0.0, math.log(2)]]).rows())
     expected = {
@@ -163,6 +176,7 @@ def test_a_row_of_a_classification() -> None:
     assert {k: row[k] for k in expected} == expected
     own = {k: v for k, v in row.items() if k not in expected}
     e2 = math.exp(2)
+    assert own.pop("conflict_score") == pytest.approx(found_apart(), abs=1e-6)
     assert own.pop("p_text_negative") == pytest.approx(e2 / (e2 + 2), abs=1e-6)
     assert set(own) == {
         f"p_{m}_{c}" for m in ("text", "audio", "vision") for c in SCHEME.classes
@@ -215,9 +229,48 @@ def test_another_width_names_modality_found_and_expected(
 
 
 @pytest.mark.parametrize("modality", ["text", "audio", "vision"])
-def test_a_missing_modality_is_named(modality: str, trained: TrainedCMC) -> None:
-    widths = {k: v for k, v in tiny_data.WIDTHS.items() if k != modality}
-    with pytest.raises(ModelError, match=rf"^tiny\.pkl: modality '{modality}' not found, the mod"):
+def test_data_without_a_modality_is_predicted_from_the_others(
+    modality: str, trained: TrainedCMC, data: Dataset
+) -> None:
+    others = tuple(name for name in tiny_data.WIDTHS if name != modality)
+    table = data["test"]
+    lacking = replace(
+        table,
+        sequences={name: table.sequences[name] for name in others},
+        scores=table.scores[:, : 1 + len(others)],
+    )
+    empty = Ragged.from_padded(
+        table.sequences[modality].padded(), np.zeros(len(table), dtype=np.int64)
+    )
+    silent = replace(table, sequences={**table.sequences, modality: empty})
+    found = predict(trained, Dataset({"test": lacking}, "new.pkl"), "test")
+    assert absent_modalities(trained, lacking) == absent_modalities(trained, silent) == (modality,)
+    assert found.modalities == tuple(tiny_data.WIDTHS)
+    k = found.modalities.index(modality)
+    assert not found.present[:, k].any()
+    assert not found.weights[:, k].any()
+    some = found.present.any(axis=1)
+    np.testing.assert_allclose(found.weights[some].sum(axis=1), 1, rtol=1e-6)
+    same = predict(trained, Dataset({"test": silent}, "new.pkl"), "test")
+    assert np.array_equal(found.outputs, same.outputs)
+    assert not np.allclose(found.outputs, predict(trained, data, "test").outputs)
+
+
+def test_no_modality_at_all_is_an_error(trained: TrainedCMC, data: Dataset) -> None:
+    other = replace(data["test"], sequences={}, scores=data["test"].scores[:, :1])
+    with pytest.raises(ModelError, match=r"^x: no frame of text, audio, vision found"):
+        predict(trained, Dataset({"test": other}, "x"), "test")
+
+
+def test_a_baseline_that_lacks_a_modality_is_named() -> None:
+    data = tiny_data.dataset()
+    config = baseline_data.settings("early-fusion", {"epochs": 1, "hidden": 4})
+    trained = train_one(data, config, name="early-fusion", seed=1)
+    widths = {"text": 5, "audio": 3}
+    expected = (
+        r"^tiny\.pkl: modality 'vision' not found; early-fusion was trained with it and cannot"
+    )
+    with pytest.raises(ModelError, match=expected):
         predict(trained, tiny_data.dataset(widths=widths), "test")
 
 

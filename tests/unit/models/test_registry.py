@@ -15,7 +15,7 @@ import tiny_reader
 from tricord import api
 from tricord.config import BaselineConfig, CommonConfig
 from tricord.data.schema import Dataset
-from tricord.errors import ConfigError, DataError, ModelError
+from tricord.errors import ConfigError, DataError, ModelError, TricordError
 from tricord.inference.predictor import predict
 from tricord.models import registry
 from tricord.models.baselines.base import Baseline
@@ -182,6 +182,10 @@ def test_trains_on_batches_of_one_and_four(name: str, clips: int, reader: Path) 
     sized = [n for n in names if has(config, n)]
     config = config.with_settings(dict.fromkeys(sized, clips))
     small = replace(data(), splits={n: t.take(np.arange(5)) for n, t in data().splits.items()})
+    if name == "cmc-released":  # its SupCon subtracts what it summed: 0 / 0 where a clip is alone
+        with pytest.raises(TricordError, match="the loss is not finite"):
+            api.train(small, "tiny", name, config=config)
+        return
     run = api.train(small, "tiny", name, config=config)
     assert np.isfinite(predict(run.best, small, "test").outputs).all()
 
@@ -203,8 +207,12 @@ def test_what_is_missing_is_named(name: str, reader: Path) -> None:
     if not kept:
         kept = {"text": clips["test"].sequences["text"]}
     table = replace(clips["test"], sequences=kept, scores=clips["test"].scores[:, : 1 + len(kept)])
-    with pytest.raises(ModelError, match=f"modality '{lost}' not found"):
-        predict(run.best, replace(clips, splits={"test": table}), "test")
+    less = replace(clips, splits={"test": table})
+    if run.best.model.needs_all:
+        with pytest.raises(ModelError, match=f"modality '{lost}' not found"):
+            predict(run.best, less, "test")
+    else:
+        assert predict(run.best, less, "test").absent == (lost,)
     if "unlabelled" in " ".join(MODELS[name].needs):
         some = {n: t for n, t in clips.splits.items() if n != "unlabelled"}
         with pytest.raises(DataError, match="unlabelled"):

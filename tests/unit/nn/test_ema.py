@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
-from tricord.nn.ema import ModelEMA, momentum_at
+from tricord.nn.ema import ModelEMA, averaging, momentum_at
 
 
 @pytest.mark.parametrize("initial", [0.0, 0.8, 0.99, 1.0])
@@ -83,3 +85,13 @@ def test_the_copy_is_apart_frozen_and_in_evaluation_mode() -> None:
     assert not ema.model.training
     assert not any(p.requires_grad for p in ema.model.parameters())
     assert online.training
+
+
+def test_averaging_is_the_mean_until_the_horizon() -> None:
+    numbers = [3.0, 5.0, 10.0, 6.0]
+    mean = 0.0
+    for update, value in enumerate(numbers, start=1):
+        momentum = averaging(update, horizon=100)
+        mean = momentum * mean + (1 - momentum) * value
+    assert mean == pytest.approx(6.0)
+    assert averaging(10**6, horizon=20) == pytest.approx(math.exp(-1 / 20))

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from tricord.nn.router import ConsensusRouter, consensus, masked_softmax, pool
+from tricord.nn.router import ConsensusRouter, EvidenceSum, consensus, masked_softmax, pool
 
 FUSED = torch.tensor([[[1.0, 2], [3, 4], [5, 6]]])
 TWO = torch.tensor([[True, False, True]])
@@ -41,3 +41,24 @@ def test_consensus_is_the_weighted_sum_of_votes() -> None:
     votes = torch.tensor([[[1.0, 0], [0, 4], [8, 8]]])
     weights = torch.tensor([[0.5, 0.25, 0.25]])
     assert consensus(votes, weights).tolist() == [[2.5, 3.0]]
+
+
+def test_evidence_is_the_mean_of_those_present_until_it_is_fitted() -> None:
+    votes = torch.tensor([[[1.0, 3], [5, 7], [100, 200]]]).expand(2, -1, -1)
+    present = torch.tensor([[True, True, False], [False, False, False]])
+    found, weights = EvidenceSum(3, 2).eval()(votes, present)
+    assert found.tolist() == [[3, 5], [0, 0]]
+    assert weights.tolist() == [[0.5, 0.5, 0], [0, 0, 0]]
+
+
+def test_evidence_has_a_row_for_every_subset() -> None:
+    evidence = EvidenceSum(2, 2).eval()
+    both, first = torch.tensor([True, True]), torch.tensor([True, False])
+    evidence.set_row(both, torch.tensor([0.5, 1.5]), torch.tensor([1.0, -1.0]))
+    evidence.set_row(first, torch.tensor([2.0, 9.0]), torch.zeros(2))
+    votes = torch.tensor([[[1.0, 0], [0, 2]]]).expand(2, -1, -1)
+    found, weights = evidence(votes, torch.stack([both, first]))
+    assert found.tolist() == [[1.5, 2], [2, 0]]
+    assert weights.tolist() == [[0.25, 0.75], [1, 0]]
+    spared, _ = evidence.train()(votes, torch.stack([both, first]))  # training: the plain mean
+    assert spared.tolist() == [[0.5, 1], [1, 0]]

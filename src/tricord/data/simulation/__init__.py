@@ -2,4 +2,6 @@
 
 from tricord._lazy import submodules
 
-__getattr__ = submodules(__name__, "model", "sequences", "simulate")
+__getattr__ = submodules(
+    __name__, "clips", "kinds", "limits", "model", "sequences", "simulate", "speakers"
+)

@@ -9,6 +9,9 @@ class u. What its sequence says of u is one small *clip statistic*:
   logits w_n (onehot(u) + b (-1, 0, 1)); b ~ N(0, TEXT_SPEAKER_SD^2) belongs to the speaker. w_n
   falls with n such that a clip says as much in few words as in many.
 
+A modality may be useless: its statistic then belongs to a class drawn from the same shares,
+independent of everything else. The speakers of test may be shifted.
+
 Everything else in a sequence is independent of the labels, and the statistic can be read off the
 sequence without error, so p(M | all sequences) is a sum over the 81 cells of the joint table, the
 speaker marginalised. The posterior is that of one clip by itself.
@@ -20,7 +23,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from importlib.resources import files
 from typing import Any
@@ -28,25 +31,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tricord.data.simulation.speakers import (
+    SAME,
+    SPEAKER_SHARE,
+    TEXT_SPEAKER_SD,
+    Bools,
+    Floats,
+    Ints,
+    Shift,
+    speaker_and_clip_noise,
+)
 from tricord.errors import ConfigError
-from tricord.types import MODALITIES, Modality, Subset
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Accuracies = dict[str, dict[str, float | int | None]]
-Limits = dict[str, Accuracies]
+from tricord.types import MODALITIES, Modality
 
 # What one modality alone can know of M: accuracy of its oracle, non-positive against positive.
 PRESETS: dict[str, dict[str, float]] = {
     "ch-sims": {"text": 0.78, "audio": 0.75, "vision": 0.79},
     "weak-audio": {"text": 0.78, "audio": 0.70, "vision": 0.79},
 }
-RULES: tuple[str, ...] = ("pos>neg", "pos>neg+neutral", "three classes")
 
 # Rows: classes; columns: valence, and neutral against the rest.
 MEANS = np.array([[-1.0, -0.25], [0.0, 0.5], [1.0, -0.25]])
-SPEAKER_SHARE = 0.25
-TEXT_SPEAKER_SD = 0.2
 MAX_EVIDENCE_WORDS = 16
 DRAWS = 200_000
 _SPEAKER_NODES = 21
@@ -93,6 +98,12 @@ def reweight(joint: Floats, conflict: float) -> Floats:
     return np.asarray(joint * factor)
 
 
+def rebalance(joint: Floats, shares: tuple[float, float, float]) -> Floats:
+    """The joint table with these shares of M's classes; what T, A and V are given M stays."""
+    factors = np.array(shares) / joint.sum(axis=(1, 2, 3))
+    return np.asarray(joint * factors[:, None, None, None])
+
+
 def draw_classes(joint: Floats, number: int, rng: np.random.Generator) -> Ints:
     """(number, 4) classes of M, T, A, V."""
     cells = rng.choice(joint.size, size=number, p=joint.ravel())
@@ -126,17 +137,19 @@ def _log_softmax(logits: Floats) -> Floats:
     return np.asarray(logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True)))
 
 
-def text_likelihoods(weights: Floats) -> Floats:
+def text_likelihoods(weights: Floats, shift: Shift = SAME) -> Floats:
     """p(words | T) for every triple of counts, the speaker's bias marginalised.
 
-    weights: (E,) w_n for n = 1..E evidence words. Returns (E + 1, E + 1, E + 1, 3), counts of
-    negative, neutral and positive words, then classes; the multinomial coefficient, the same for
-    all classes, is left out. Triples of more than E words are not meant to be looked up.
+    weights: (E,) w_n for n = 1..E evidence words. shift: of the speakers. Returns (E + 1, E + 1,
+    E + 1, 3), counts of negative, neutral and positive words, then classes; the multinomial
+    coefficient, the same for all classes, is left out. Triples of more than E words are not meant
+    to be looked up.
     """
     nodes, shares = np.polynomial.hermite_e.hermegauss(_SPEAKER_NODES)
+    biases = TEXT_SPEAKER_SD * (shift.mean + shift.spread * nodes)
     most = len(weights)
     counts = np.moveaxis(np.indices((most + 1,) * 3), 0, -1)
-    log_p = _log_softmax(text_logits(weights[:, None], TEXT_SPEAKER_SD * nodes[None, :]))
+    log_p = _log_softmax(text_logits(weights[:, None], biases[None, :]))
     of_n = log_p[np.clip(counts.sum(axis=-1), 1, most) - 1]
     words = np.einsum("abcqug,abcg->abcqu", of_n, counts)
     return np.asarray(np.einsum("abcqu,q->abcu", np.exp(words), shares / shares.sum()))
@@ -149,14 +162,20 @@ class GenerativeModel:
     joint: (3, 3, 3, 3) probabilities of the classes of M, T, A, V.
     text_weights: (E,) w_n, E = MAX_EVIDENCE_WORDS.
     noise: s of audio and vision.
+    useless: modalities that say nothing of their own class.
+    shift: of the speakers of test.
     """
 
     joint: Floats
     text_weights: Floats
     noise: Mapping[str, float]
+    useless: tuple[str, ...] = ()
+    shift: Shift = SAME
 
     @classmethod
-    def from_preset(cls, preset: str, joint: Floats) -> GenerativeModel:
+    def from_preset(
+        cls, preset: str, joint: Floats, useless: tuple[str, ...] = (), shift: Shift = SAME
+    ) -> GenerativeModel:
         """With the calibrated levels of a preset. Raises ConfigError for an unknown name."""
         if preset not in PRESETS:
             raise ConfigError(f"preset: {preset!r} found, expected one of {list(PRESETS)}")
@@ -166,6 +185,8 @@ class GenerativeModel:
             joint=joint,
             text_weights=np.array(level["text"]["weights"]),
             noise={k: float(level[k]["noise"]) for k in ("audio", "vision")},
+            useless=useless,
+            shift=shift,
         )
 
     @classmethod
@@ -175,53 +196,81 @@ class GenerativeModel:
             joint=np.array(record["joint"]),
             text_weights=np.array(record["text_weights"]),
             noise=dict(record["noise"]),
+            useless=tuple(record.get("useless", ())),
+            shift=Shift(**record.get("shift", {})),
         )
 
     def record(self) -> dict[str, object]:
         """Plain numbers from which `from_record` makes the same model."""
-        return {
+        found: dict[str, object] = {
             "joint": self.joint.tolist(),
             "text_weights": self.text_weights.tolist(),
             "noise": dict(self.noise),
         }
+        if self.useless:
+            found["useless"] = list(self.useless)
+        if self.shift != SAME:
+            found["shift"] = asdict(self.shift)
+        return found
 
     @cached_property
     def _text_table(self) -> Floats:
         return text_likelihoods(self.text_weights)
 
+    @cached_property
+    def _shifted_text_table(self) -> Floats:
+        return text_likelihoods(self.text_weights, self.shift)
+
     def draw_statistics(
-        self, classes: Ints, videos: Ints, evidence_words: Ints, rng: np.random.Generator
+        self,
+        classes: Ints,
+        videos: Ints,
+        evidence_words: Ints,
+        rng: np.random.Generator,
+        shifted: Bools | None = None,
     ) -> Statistics:
         """Clip statistics of (N, 4) classes.
 
         videos: (N,) numbers from 0; equal numbers share a speaker.
         evidence_words: (N,) in 1..MAX_EVIDENCE_WORDS.
+        shifted: (N,) clips whose speakers are those of test; none unless told.
         """
+        shown = self._shown(classes, rng)
         speakers = int(videos.max()) + 1
-        bias = rng.normal(0.0, TEXT_SPEAKER_SD, speakers)[videos]
+        bias = TEXT_SPEAKER_SD * self.shift.of(rng.standard_normal(speakers)[videos], shifted)
         logits = text_logits(self.text_weights[evidence_words - 1], bias)
-        own = logits[np.arange(len(classes)), classes[:, 1]]
+        own = logits[np.arange(len(shown)), shown[:, 1]]
         counts = rng.multinomial(evidence_words, np.exp(_log_softmax(own)))
-        return Statistics(
-            text=counts.astype(np.int64),
-            audio=self._draw_evidence(Modality.AUDIO, classes[:, 2], videos, rng),
-            vision=self._draw_evidence(Modality.VISION, classes[:, 3], videos, rng),
-        )
+        evidence = {}
+        for axis, modality in ((2, Modality.AUDIO), (3, Modality.VISION)):
+            noise = speaker_and_clip_noise(videos, MEANS.shape[1], rng, shifted, self.shift)
+            evidence[str(modality)] = MEANS[shown[:, axis]] + self.noise[modality] * noise
+        return Statistics(text=counts.astype(np.int64), **evidence)
 
-    def _draw_evidence(
-        self, modality: str, own: Ints, videos: Ints, rng: np.random.Generator
-    ) -> Floats:
-        noise = speaker_and_clip_noise(videos, MEANS.shape[1], rng)
-        return np.asarray(MEANS[own] + self.noise[modality] * noise)
+    def _shown(self, classes: Ints, rng: np.random.Generator) -> Ints:
+        """(N, 4) classes that the sequences show: of a useless modality, any."""
+        shown = classes.copy()
+        for modality in self.useless:
+            shares = self.joint.sum(axis=_others(modality)).sum(axis=0)
+            shown[:, 1 + MODALITIES.index(modality)] = rng.choice(3, len(classes), p=shares)
+        return shown
 
-    def likelihoods(self, statistics: Statistics) -> dict[str, Floats]:
-        """Per modality (N, 3): p(statistic | own class), each row up to a factor."""
-        found = {str(Modality.TEXT): self._text_table[tuple(statistics.text.T)]}
+    def likelihoods(self, statistics: Statistics, *, shifted: bool = False) -> dict[str, Floats]:
+        """Per modality (N, 3): p(statistic | own class), each row up to a factor.
+
+        shifted: for clips of test, where it is known that its speakers are shifted.
+        """
+        shift, table = SAME, self._text_table
+        if shifted and self.shift != SAME:
+            shift, table = self.shift, self._shifted_text_table
+        found = {str(Modality.TEXT): table[tuple(statistics.text.T)]}
         for modality, values in (("audio", statistics.audio), ("vision", statistics.vision)):
-            distance = ((values[:, None, :] - MEANS) ** 2).sum(axis=-1)
+            s = self.noise[modality]
+            means = MEANS + s * np.sqrt(SPEAKER_SHARE) * shift.mean
+            distance = ((values[:, None, :] - means) ** 2).sum(axis=-1)
             distance -= distance.min(axis=1, keepdims=True)
-            found[modality] = np.exp(-0.5 * distance / self.noise[modality] ** 2)
-        return found
+            found[modality] = np.exp(-0.5 * distance / (s**2 * shift.noise))
+        return found | {modality: np.ones_like(found[modality]) for modality in self.useless}
 
     def posterior(
         self, likelihoods: Mapping[str, Floats], modalities: tuple[str, ...] = MODALITIES
@@ -240,60 +289,10 @@ class GenerativeModel:
         self, likelihoods: Mapping[str, Floats], modality: str, multimodal: Ints
     ) -> Floats:
         """(N, 3) p(own class of a modality | its sequence, M known); multimodal (N,) classes."""
-        axis = 1 + MODALITIES.index(modality)
-        others = tuple(i for i in (1, 2, 3) if i != axis)
-        mass = self.joint.sum(axis=others)[multimodal] * likelihoods[modality]
+        mass = self.joint.sum(axis=_others(modality))[multimodal] * likelihoods[modality]
         return np.asarray(mass / mass.sum(axis=1, keepdims=True))
 
 
-def speaker_and_clip_noise(videos: Ints, width: int, rng: np.random.Generator) -> Floats:
-    """(N, width) standard normal, SPEAKER_SHARE of the variance common within a video."""
-    speaker = rng.standard_normal((int(videos.max()) + 1, width))[videos]
-    clip = rng.standard_normal((len(videos), width))
-    return np.asarray(np.sqrt(SPEAKER_SHARE) * speaker + np.sqrt(1 - SPEAKER_SHARE) * clip)
-
-
-def accuracies(posterior: Floats, classes: Ints) -> Accuracies:
-    """What a classifier with these (N, 3) probabilities gets on D_test, D_msc and D_msi.
-
-    Per subset its size ``clips``; per rule of RULES the accuracy, None where the subset is empty;
-    ``standard_error``, the largest of theirs, clips taken as independent. The rules: "pos>neg"
-    ignores the neutral mass, ties are negative; "pos>neg+neutral" is the best decision between
-    non-positive and positive; "three classes" takes the likeliest.
-    """
-    truth, (negative, neutral, positive) = classes[:, 0], posterior.T
-    decisions = (
-        (positive > negative) == (truth == 2),
-        (positive > negative + neutral) == (truth == 2),
-        posterior.argmax(axis=1) == truth,
-    )
-    right = np.stack(decisions, axis=1)
-    consistent = (classes == classes[:, :1]).all(axis=1)
-    members = {
-        Subset.TEST: np.ones_like(consistent),
-        Subset.MSC: consistent,
-        Subset.MSI: ~consistent,
-    }
-    return {str(subset): _rates(right[rows]) for subset, rows in members.items()}
-
-
-def _rates(right: NDArray[np.bool_]) -> dict[str, float | int | None]:
-    if not len(right):
-        return {"clips": 0, **dict.fromkeys(RULES), "standard_error": None}
-    rates = right.mean(axis=0)
-    error = float(np.sqrt(rates * (1 - rates) / len(right)).max())
-    return {
-        "clips": len(right),
-        **dict(zip(RULES, rates.tolist(), strict=True)),
-        "standard_error": error,
-    }
-
-
-def limits(model: GenerativeModel, statistics: Statistics, classes: Ints) -> Limits:
-    """`accuracies` of the posterior: "all" modalities (the Bayes limit), then each one's oracle."""
-    likelihoods = model.likelihoods(statistics)
-    known: dict[str, tuple[str, ...]] = {"all": MODALITIES, **{k: (k,) for k in MODALITIES}}
-    return {
-        name: accuracies(model.posterior(likelihoods, modalities), classes)
-        for name, modalities in known.items()
-    }
+def _others(modality: str) -> tuple[int, ...]:
+    """Axes of the joint table that are neither M's nor this modality's."""
+    return tuple(i for i in (1, 2, 3) if i != 1 + MODALITIES.index(modality))

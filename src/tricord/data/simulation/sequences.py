@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from tricord.data.schema import FeatureTable, Ragged
-from tricord.data.simulation.model import MEANS, Floats, Ints, Statistics
+from tricord.data.simulation.model import MEANS, Statistics
+from tricord.data.simulation.speakers import Bools, Floats, Ints
 from tricord.errors import DataError
-from tricord.types import MODALITIES
+from tricord.types import MODALITIES, Modality
 
 _WORLD_SEED = 20240229  # loadings, columns and words: the same in every simulated file
 
@@ -54,10 +55,27 @@ _SPECIALS = 3  # rows of the word table before the words: unknown, CLS, SEP
 _WORD_SPREAD = 0.25  # deviation of what tells words of a group apart
 _CONTEXT = 0.5
 
-# Audio and vision. Deviations are in units of the loadings.
-_DRIFT = 0.5
-_FRAME_NOISE = 0.5
-_MEMORY = 0.25  # share of a mean clip after which the drift has forgotten all but 1/e
+
+@dataclass(frozen=True)
+class Style:
+    """How a clip's evidence is spread over its frames and words, and what hides it.
+
+    drift, frame_noise: deviations of factors and of single columns, in units of the loadings.
+    memory: share of a mean clip after which the drift has forgotten all but 1/e; 0 is white.
+    burst: share of a clip's frames that carry its evidence, in one run at a random place, and with
+        it whether all its evidence words stand in one run; None: all of them.
+    """
+
+    drift: float = 0.5
+    frame_noise: float = 0.5
+    memory: float = 0.25
+    burst: float | None = None
+
+
+EVEN = Style()
+# In a burst one factor that says nothing else stands this high, and at 0 in all other frames.
+_MARK = 3.0
+_MARKER = MEANS.shape[1]
 
 
 def text_features(
@@ -80,8 +98,16 @@ def text_features(
     return np.asarray((rows * real[..., None]).astype(np.float32) @ loadings.T)
 
 
-def clip_statistics(table: FeatureTable) -> Statistics:
+def holds_statistics(table: FeatureTable) -> bool:
+    """Whether a split has all that `clip_statistics` reads, in the simulation's widths."""
+    framed = {name: c.width for name, c in CHANNELS.items() if name != Modality.TEXT}
+    return table.tokens is not None and framed.items() <= table.widths.items()
+
+
+def clip_statistics(table: FeatureTable, style: Style = EVEN) -> Statistics:
     """What a simulated split says of its labels, read off its sequences.
+
+    style: of its kind (`tricord.data.simulation.kinds`).
 
     Raises DataError where the split has no tokens.
     """
@@ -94,13 +120,13 @@ def clip_statistics(table: FeatureTable) -> Statistics:
     np.add.at(counts, (clip[evident], group[evident]), 1)
     return Statistics(
         text=counts,
-        audio=_clip_evidence("audio", table.sequences["audio"]),
-        vision=_clip_evidence("vision", table.sequences["vision"]),
+        audio=_clip_evidence("audio", table.sequences["audio"], style),
+        vision=_clip_evidence("vision", table.sequences["vision"], style),
     )
 
 
 def text_rows(
-    counts: Ints, lengths: Ints, channel: Channel, rng: np.random.Generator
+    counts: Ints, lengths: Ints, channel: Channel, style: Style, rng: np.random.Generator
 ) -> dict[str, object]:
     """Tokens with these (N, 3) counts of evidence words in random places, and their features."""
     place = np.arange(channel.most)
@@ -110,6 +136,8 @@ def text_rows(
     ordered = (place[:, None] >= bounds[:, None, :]).sum(axis=-1)
     # The groups stand in order at the front; the order of random keys carries them to their places.
     keys = np.where(is_word, rng.random(is_word.shape), 2.0)
+    if style.burst is not None:
+        keys -= _run(lengths - 2, bounds[:, -1], channel.most - 1, rng, first=1)
     group = np.zeros_like(ordered)
     np.put_along_axis(group, np.argsort(keys, axis=1), ordered, axis=1)
     ids = _STARTS[group] + rng.integers(0, _SIZES[group])
@@ -177,26 +205,66 @@ def _orthogonal(width: int, factors: int, rng: np.random.Generator) -> Floats:
 
 
 def frame_rows(
-    modality: str, level: Floats, lengths: Ints, channel: Channel, rng: np.random.Generator
+    modality: str,
+    level: Floats,
+    lengths: Ints,
+    channel: Channel,
+    style: Style,
+    rng: np.random.Generator,
 ) -> NDArray[np.float32]:
     """(N, most, D) frames whose time mean is exactly the clip's (N, 2 + 4) level.
 
     Drift and white noise have their means within the clip removed, so that the time mean of the
-    first two factors is all that a clip says of its label.
+    first two factors is all that a clip says of its label. With bursts this holds of the frames of
+    the burst; elsewhere the two are drift and noise, whose means stay.
     """
     sensor = _sensor(modality)
-    keep = np.exp(-1.0 / (_MEMORY * channel.mean))
-    shocks = rng.standard_normal((len(level), channel.most, level.shape[1]))
-    shocks[:, 1:] *= np.sqrt(1 - keep**2)
-    drift = _DRIFT * lfilter([1.0], [1.0, -keep], shocks, axis=1)
-    moves = Ragged.from_padded(drift, lengths)
-    factors = np.repeat(level, lengths, axis=0) + _without_mean(moves.values, moves.offsets)
-    noise = rng.standard_normal((len(factors), channel.width), dtype=np.float32)
+    moves = Ragged.from_padded(_drift(level.shape, channel, style, rng), lengths)
+    noise = rng.standard_normal((len(moves.values), channel.width), dtype=np.float32)
+    spread = np.repeat(level, lengths, axis=0)
+    if style.burst is None:
+        factors = spread + _without_mean(moves.values, moves.offsets)
+        noise = _without_mean(noise, moves.offsets)
+    else:
+        burst = _bursts(lengths, channel, style.burst, rng)
+        spread[~burst, :_MARKER] = 0.0
+        spread[:, _MARKER] = _MARK * burst
+        drift = _without_mean_of(moves.values, moves.offsets, burst)
+        drift[:, _MARKER] = 0.0
+        factors = spread + drift
+        noise = _without_mean_of(noise, moves.offsets, burst)
     columns = factors.astype(np.float32) @ sensor.loadings.astype(np.float32).T
-    columns += np.float32(_FRAME_NOISE) * _without_mean(noise, moves.offsets)
+    columns += np.float32(style.frame_noise) * noise
     columns *= sensor.scale.astype(np.float32)
     columns += sensor.offset.astype(np.float32)
     return Ragged(columns, moves.offsets, channel.most).padded()
+
+
+def _drift(
+    shape: tuple[int, ...], channel: Channel, style: Style, rng: np.random.Generator
+) -> Floats:
+    """(N, most, factors) of an autoregression of order 1, or white."""
+    keep = np.exp(-1.0 / (style.memory * channel.mean)) if style.memory else 0.0
+    shocks = rng.standard_normal((shape[0], channel.most, shape[1]))
+    shocks[:, 1:] *= np.sqrt(1 - keep**2)
+    return np.asarray(style.drift * lfilter([1.0], [1.0, -keep], shocks, axis=1))
+
+
+def _bursts(lengths: Ints, channel: Channel, share: float, rng: np.random.Generator) -> Bools:
+    """(F,) whether each frame of the clips, one after the other, is in its clip's burst."""
+    count = np.maximum(1, np.rint(share * lengths)).astype(np.int64)
+    run = _run(lengths, count, channel.most, rng)
+    return run[np.arange(channel.most) < lengths[:, None]]
+
+
+def _run(lengths: Ints, counts: Ints, most: int, rng: np.random.Generator, first: int = 0) -> Bools:
+    """(N, first + most) True in a run of (N,) counts at a random place.
+
+    It lies within ``first`` and ``first`` plus the clip's length.
+    """
+    start = first + rng.integers(0, lengths - counts + 1)
+    place = np.arange(first + most)
+    return np.asarray((place >= start[:, None]) & (place < (start + counts)[:, None]))
 
 
 def _without_mean(frames: NDArray[Any], offsets: Ints) -> NDArray[Any]:
@@ -206,10 +274,20 @@ def _without_mean(frames: NDArray[Any], offsets: Ints) -> NDArray[Any]:
     return np.asarray(frames - np.repeat(means, lengths, axis=0))
 
 
-def _clip_evidence(modality: str, frames: Ragged) -> Floats:
-    """(N, 2) time means of the evidence factors."""
+def _without_mean_of(frames: NDArray[Any], offsets: Ints, part: Bools) -> NDArray[Any]:
+    """Frames (F, D), those of a part less its mean within their clip."""
+    inside = np.concatenate([[0], np.cumsum(np.add.reduceat(part.astype(np.int64), offsets[:-1]))])
+    found = frames.copy()
+    found[part] = _without_mean(frames[part], inside)
+    return found
+
+
+def _clip_evidence(modality: str, frames: Ragged, style: Style) -> Floats:
+    """(N, 2) time means of the evidence factors, over the burst where there is one."""
     sensor = _sensor(modality)
-    loadings = sensor.loadings[:, : MEANS.shape[1]]
+    loadings = sensor.loadings[:, : _MARKER + 1]
     factors = ((frames.values - sensor.offset) / sensor.scale) @ loadings / len(loadings)
-    totals = np.add.reduceat(factors, frames.offsets[:-1], axis=0)
-    return np.asarray(totals / frames.lengths[:, None])
+    evidence, marker = factors[:, :_MARKER], factors[:, _MARKER]
+    share = np.ones(len(factors)) if style.burst is None else (marker > _MARK / 2).astype(float)
+    totals = np.add.reduceat(evidence * share[:, None], frames.offsets[:-1], axis=0)
+    return np.asarray(totals / np.add.reduceat(share, frames.offsets[:-1])[:, None])

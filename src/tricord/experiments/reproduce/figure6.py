@@ -22,7 +22,7 @@ from tricord.experiments.reproduce.label_paths import RULE, follow
 from tricord.experiments.reproduce.work import Context, presets_of
 from tricord.features.text import TEXT
 from tricord.inference.attribution import METHOD
-from tricord.report.facts import HALF
+from tricord.inference.recovery import HALF
 from tricord.report.words import counted, grid, percent
 from tricord.training.session import Session
 

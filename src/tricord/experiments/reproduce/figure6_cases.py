@@ -16,8 +16,8 @@ from tricord.experiments.reproduce.frame_words import frame_words
 from tricord.experiments.reproduce.label_paths import Choice, LabelPaths, choose
 from tricord.features.text import TEXT
 from tricord.inference.attribution import gradient_times_input
+from tricord.inference.recovery import mass_that_stays
 from tricord.labels import LabelScheme
-from tricord.report.facts import mass_that_stays
 from tricord.training.session import Session
 
 Floats = NDArray[np.floating]

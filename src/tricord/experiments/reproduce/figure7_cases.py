@@ -15,7 +15,7 @@ from tricord.data.splits import subset_masks
 from tricord.evaluation.metrics import correct
 from tricord.experiments.reproduce.figure6_cases import true_classes
 from tricord.features.text import TEXT
-from tricord.inference.predictor import Predictions, softmax
+from tricord.inference.predictor import Predictions
 from tricord.labels import LabelScheme
 from tricord.types import Subset
 
@@ -153,9 +153,9 @@ def _case(
         candidates=candidates,
         id=predictions.ids[row],
         words="" if test.raw_text is None else " ".join(test.raw_text[row].split()),
-        votes=softmax(predictions.votes[row]),
+        votes=predictions.uncalibrated.vote_probabilities[row],  # as the paper has them
         weights=predictions.weights[row],
-        consensus=predictions.probabilities[row],
+        consensus=predictions.uncalibrated.probabilities[row],
         present=predictions.present[row],
         truth=true_classes(test, predictions.scheme, row),
     )

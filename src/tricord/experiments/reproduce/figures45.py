@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tricord.evaluation.power import power_note
 from tricord.experiments.reproduce.budget import TOO_SMALL
 from tricord.experiments.reproduce.drawing import write_figure
 from tricord.experiments.reproduce.page import marked, write
@@ -103,6 +104,7 @@ class Retention:
         yield grid(["", CMC, GT, DIFFERENCE], self._slope_lines(found))
         yield "Points, right in percent: likewise. Dashed lines are those of least squares."
         yield grid(["", "kept", CMC, GT], _point_lines(found))
+        yield power_note(max(own[CMC].points[0].interval.n for own in found.values()))
         yield f"{CAUTION} {TEXT}"
 
     def _slope_lines(self, found: Curves) -> Iterator[list[str]]:

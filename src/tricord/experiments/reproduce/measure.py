@@ -76,7 +76,7 @@ def judge(trained: Sequence[TrainedModel], data: Dataset) -> dict[str, Judged]:
     cannot be judged.
     """
     data = api.checked(data, trained[0].config)
-    evaluation = evaluate({MODEL: trained}, data)
+    evaluation = evaluate({MODEL: trained}, data, simple=False)
     positive = _positive(trained[0], data, evaluation)
     return {
         row.name: Judged(row.right, positive, evaluation.masks, evaluation.videos)

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tricord.evaluation.statistics import Interval
+from tricord.evaluation.power import Power
+from tricord.evaluation.statistics import Interval, mean_t_interval
 from tricord.experiments.reproduce.budget import Terms
 from tricord.experiments.reproduce.plan import Claim, Experiment, Row
 
@@ -32,6 +33,7 @@ class Number:
     def to_json(self) -> dict[str, Any]:
         """In percent, as the paper's."""
         i = self.interval
+        t = mean_t_interval(self.per_seed) if len(self.per_seed) > 1 else None
         return {
             "mean": 100 * i.estimate,
             "low": 100 * i.low,
@@ -40,6 +42,7 @@ class Number:
             "method": i.method,
             "spread_over_seeds": None if self.spread is None else 100 * self.spread,
             "per_seed": [100 * value for value in self.per_seed],
+            "t_over_seeds": t and {"low": 100 * t.low, "high": 100 * t.high, "level": t.level},
         }
 
 
@@ -144,6 +147,11 @@ class Result(Terms):
     fingerprints: Mapping[str, str]
     versions: Mapping[str, str]
 
+    @property
+    def power(self) -> dict[str, Power]:
+        """By preset, on all clips of test; empty where no row ran."""
+        return {preset: Power(max(n.values())) for preset, n in self.clips.items() if n}
+
     def of(self, preset: str) -> list[Found]:
         """The rows on one data set, in the paper's order."""
         return [found for found in self.found if found.preset == preset]
@@ -156,6 +164,7 @@ class Result(Terms):
             "data": dict(self.fingerprints),
             "versions": dict(self.versions),
             "clips": {preset: dict(counts) for preset, counts in self.clips.items()},
+            "power": {preset: power.to_json() for preset, power in self.power.items()},
             "rows": [found.to_json() for found in self.found],
             "claims": [tested.to_json(self.inconclusive) for tested in self.tested],
             "caution": self.experiment.caution,

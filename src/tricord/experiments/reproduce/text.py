@@ -93,6 +93,8 @@ def _of_preset(result: Result, preset: str) -> Iterator[str]:
     yield grid(head, [[found.row.name, *cells(found, columns)] for found in rows])
     notes = [f"- {found.row.name}: {'; '.join(said)}" for found in rows if (said := _said(found))]
     yield "\n".join(notes)
+    if preset in result.power:
+        yield result.power[preset].note
 
 
 def _said(found: Found) -> list[str]:

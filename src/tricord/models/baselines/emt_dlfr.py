@@ -19,10 +19,11 @@ from torch import Tensor, nn
 
 from tricord.config import BaselineConfig, Count, Dropout, Rate, Share, TextConfig
 from tricord.data.batching import Loader, TensorTable
+from tricord.data.corrupt import draw_kept
 from tricord.data.schema import FeatureTable, Ragged
 from tricord.errors import ConfigError
 from tricord.models.baselines.base import TEXT, Baseline, BaselineStage, scores_of
-from tricord.models.baselines.missing import draw_kept, draws, drop, kept_name, without_ends
+from tricord.models.baselines.missing import draws, drop, kept_name, without_ends
 from tricord.models.entry import Choice, Entry, Range
 from tricord.nn.attraction import AttractionHeads, attraction
 from tricord.nn.exchange import GlobalExchange

@@ -1,4 +1,4 @@
-"""Missing frames: which they are is drawn once for a split, and comes with every batch."""
+"""Missing frames: flags that come with every batch, drawn by `tricord.data.corrupt.draw_kept`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.random import Generator, RandomState
 
-from tricord.data.schema import Ragged
 from tricord.types import Frames
 
 
@@ -22,23 +21,6 @@ def draws(seed: int, split: str | None) -> Generator | RandomState:
     if split is None:
         return RandomState(seed)
     return np.random.default_rng([seed, *split.encode()])
-
-
-def draw_kept(
-    sequence: Ragged, rate: float, random: Generator | RandomState, *, ends: bool
-) -> Ragged:
-    """(F,) bool flags of the frames that are kept: 1[U(0, 1) > rate].
-
-    Drawn for padding too, as in the original. ends: the first and the last frame are always kept.
-    """
-    longest = max(sequence.padded_length, int(sequence.lengths.max(initial=0)))
-    drawn = random.random((len(sequence), longest))
-    kept = drawn[np.arange(longest) < sequence.lengths[:, None]] > rate
-    if ends:
-        some = sequence.lengths > 0
-        kept[sequence.offsets[:-1][some]] = True
-        kept[sequence.offsets[1:][some] - 1] = True
-    return Ragged(kept, sequence.offsets, sequence.padded_length)
 
 
 def drop(frames: Frames, kept: Frames, instead: int = 0) -> Frames:

@@ -165,6 +165,7 @@ class MseAdapter(Baseline):
     """
 
     predict_clips = 16  # a large reader keeps much for each
+    reads_words = True
     config: MseAdapterConfig
 
     def __init__(self, config: MseAdapterConfig, widths: Mapping[str, int]) -> None:

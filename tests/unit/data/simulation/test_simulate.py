@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from tricord.data.schema import FeatureTable, Ragged
-from tricord.data.simulation.model import GenerativeModel, Statistics, accuracies, limits
+from tricord.data.simulation.clips import read_labels
+from tricord.data.simulation.limits import accuracies, limits
+from tricord.data.simulation.model import GenerativeModel, Statistics
 from tricord.data.simulation.sequences import CLS, SEP, clip_statistics, text_features
-from tricord.data.simulation.simulate import read_labels, simulate
+from tricord.data.simulation.simulate import simulate
 from tricord.errors import ConfigError, DataError
 from tricord.types import MODALITIES
 
@@ -294,6 +296,8 @@ def test_the_real_label_table(shared: Path) -> None:
         ({"length_scale": float("inf")}, "length_scale"),
         ({"seed": -1}, "seed"),
         ({"preset": "no-such"}, "no-such"),
+        ({"kind": "no-such"}, "no-such"),
+        ({"kind": "balance", "labels": Path("label.csv")}, "balance"),
         ({"conflict": 1.5}, "conflict"),
         ({"conflict": 0.5, "labels": Path("label.csv")}, "conflict"),
         ({"scale": 0.5, "labels": Path("label.csv")}, "scale"),

@@ -13,21 +13,22 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import multivariate_normal, norm
 
+from tricord.data.simulation.limits import accuracies, limits
 from tricord.data.simulation.model import (
     MEANS,
     PRESETS,
-    SPEAKER_SHARE,
-    TEXT_SPEAKER_SD,
     GenerativeModel,
     Statistics,
-    accuracies,
     ch_sims_joint,
     draw_classes,
     is_diagonal,
     joint_of,
-    limits,
     load_resource,
     reweight,
+)
+from tricord.data.simulation.speakers import (
+    SPEAKER_SHARE,
+    TEXT_SPEAKER_SD,
     speaker_and_clip_noise,
 )
 from tricord.errors import ConfigError

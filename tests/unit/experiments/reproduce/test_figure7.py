@@ -153,7 +153,9 @@ def test_what_is_written_is_what_the_seed_best_on_valid_decides(
         row = decisions.ids.index(case["id"])
         weights = [case["modalities"][name]["weight"] for name in decisions.modalities]
         assert weights == pytest.approx(decisions.weights[row].tolist(), abs=1e-6)
-        assert case["consensus"] == pytest.approx(decisions.probabilities[row].tolist(), abs=1e-6)
+        assert case["consensus"] == pytest.approx(
+            decisions.uncalibrated.probabilities[row].tolist(), abs=1e-6
+        )
     assert content["head"] == SIMULATED
     assert SIMULATED in (tmp_path / "fig7.md").read_text(encoding="utf-8")
     assert "SIMULATED DATA" in (tmp_path / "fig7.svg").read_text(encoding="utf-8")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tricord.evaluation.power import power_note
 from tricord.evaluation.statistics import Interval
 from tricord.experiments.compare_table import SIMULATED
 from tricord.experiments.reproduce.budget import MADE_UP, TOO_SMALL
@@ -80,6 +81,16 @@ def test_ours_stands_beside_the_papers_in_every_column() -> None:
     ]
     assert lines(text, "| SDRS |") == ["| SDRS | - | 82.79 | - | - | - | - |"]
     assert "## ch-sims (clips of test: D_test 46, D_msi 26)" in text
+
+
+def test_what_the_test_set_can_show_stands_below_the_table() -> None:
+    text = markdown(result())
+    assert power_note(46) in text.split("## ch-sims")[1]
+    found = result().to_json()
+    assert found["power"]["ch-sims"]["note"] == power_note(46)
+    t = found["rows"][0]["ours"]["D_test"]["t_over_seeds"]
+    half = 12.7062  # t with 1 degree of freedom, of 79 and 81
+    assert (t["low"], t["high"]) == pytest.approx((80 - half, 80 + half), abs=1e-3)
 
 
 def test_rows_have_their_notes_and_reasons_once() -> None:

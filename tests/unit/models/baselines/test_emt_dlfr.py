@@ -17,13 +17,14 @@ import baseline_data
 import tiny_bert
 import tiny_data
 from tricord.data.batching import TensorTable
+from tricord.data.corrupt import draw_kept
 from tricord.data.schema import FeatureTable, Ragged
 from tricord.errors import ConfigError
 from tricord.features.language import TextEncoder
 from tricord.inference.predictor import predict
 from tricord.models import registry
 from tricord.models.baselines.emt_dlfr import GLOBAL, EmtDlfr, EmtDlfrStage
-from tricord.models.baselines.missing import draw_kept, draws, drop, kept_name, without_ends
+from tricord.models.baselines.missing import draws, drop, kept_name, without_ends
 from tricord.training.loop import fit
 from tricord.training.run import load_trained, train_one
 from tricord.types import MODALITIES, Batch, Frames
