@@ -1,11 +1,10 @@
-"""Render the results in README.md and docs/baselines.md from docs/results, in docs/performance.md
-from bench/results.
+"""Render the results in README.md and pages of docs from docs/results and bench/results.
 
-Seven kinds of JSON file are known: a table (`tricord.evaluation.table.Evaluation.to_json`), a
+Eight kinds of JSON file are known: a table (`tricord.evaluation.table.Evaluation.to_json`), a
 comparison over data sets (`tricord.experiments.demo.compare_over_seeds`), options
 (`scripts/measure_options.py`), time and memory of files (`scripts/bench_data.py`), what
-`tricord compare` keeps, what `tricord models --sizes --json` prints, and what `tricord bench`
-measures. The text between the markers is a function of the files alone.
+`tricord compare` and `tricord labels` keep, what `tricord models --sizes --json` prints, and what
+`tricord bench` measures. The text between the markers is a function of the files alone.
 
     python scripts/make_docs.py
 """
@@ -23,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = {
     "README.md": "docs/results",
     "docs/baselines.md": "docs/results/compare",
+    "docs/method-beyond.md": "docs/results/beyond",
     "docs/performance.md": "bench/results",
 }
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
@@ -33,17 +33,18 @@ BAYES_RULE = "pos>neg+neutral"
 SIMULATED = "**SIMULATED data.** "
 
 
-def render(text: str, results: Mapping[str, Mapping[str, Any]]) -> str:
+def render(text: str, results: Mapping[str, Mapping[str, Any]], place: str = "") -> str:
     """The text with everything between the markers replaced.
 
-    results: file name -> content. Raises ValueError without exactly one pair of markers, and for a
-    file of another kind.
+    results: file name -> content. place: their folder, from the root. Raises ValueError without
+    exactly one pair of markers, and for a file of another kind.
     """
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise ValueError(f"one {BEGIN} followed by one {END} expected")
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
-    parts = [_result(name, results[name]) for name in sorted(results)] or [PLACEHOLDER]
+    folder = place.removeprefix("docs/")
+    parts = [_result(name, results[name], folder) for name in sorted(results)] or [PLACEHOLDER]
     return "\n\n".join([before + BEGIN, *parts, END + after])
 
 
@@ -52,9 +53,11 @@ def load_results(folder: Path) -> dict[str, Any]:
     return {p.name: json.loads(p.read_text(encoding="utf-8")) for p in folder.glob("*.json")}
 
 
-def _result(name: str, content: Mapping[str, Any]) -> str:
+def _result(name: str, content: Mapping[str, Any], folder: str) -> str:
     rows, kind = content.get("rows"), str(content.get("kind"))
-    kinds = {"options": _options, "data files": _data_files, "compare": _compare}
+    if kind in (placed := {"compare": _compare, "labels": _labels}):
+        return placed[kind](name, content, folder)
+    kinds = {"options": _options, "data files": _data_files}
     if kind in kinds:
         return kinds[kind](name, content)
     if kind.startswith("bench "):
@@ -190,7 +193,41 @@ def _sizes(file: str, content: Mapping[str, Any]) -> str:
     return f"{caption}\n\n{_table(['', *data_sets], rows)}"
 
 
-def _compare(name: str, content: Mapping[str, Any]) -> str:
+def _labels(name: str, content: Mapping[str, Any], folder: str) -> str:
+    """Whether pseudo labels found the true ones, by modality and part of train."""
+    seeds = ", ".join(map(str, content["seeds"]))
+    caption = (
+        f"{_simulated(content)}[`{name}`]({folder}/{name}): pseudo labels of train of "
+        f"`{content['model']}` that are the true unimodal ones, in %, mean of seeds {seeds} with "
+        "the standard deviation over them; before: the multimodal label; oracle: the likeliest class "
+        "given the modality's sequence and the multimodal label; reached: the change as a share of "
+        "what the oracle gains."
+    )
+    rows = [
+        [
+            f"{modality}, {part}",
+            str(of["clips"]),
+            f"{of['moved']['mean']:.0f}",
+            _percent(of["before"]),
+            _with_spread(of["after"]),
+            "-" if of["oracle"] is None else _percent(of["oracle"]),
+            _with_spread(of["reached"]),
+        ]
+        for modality, found in content["modalities"].items()
+        for part, of in found["parts"].items()
+    ]
+    head = ["", "clips", "moved", "before", "after", "oracle", "reached"]
+    return f"{caption}\n\n{_table(head, rows)}"
+
+
+def _with_spread(numbers: Mapping[str, float | None]) -> str:
+    mean, spread = numbers["mean"], numbers["spread"]
+    if mean is None:
+        return "-"
+    return _percent(mean) + ("" if spread is None else f" sd {_percent(spread)}")
+
+
+def _compare(name: str, content: Mapping[str, Any], folder: str) -> str:
     """The models of one comparison, the best by mean first named."""
     subsets = [s for s in SUBSETS if content["majority"].get(s)]
     by_hand = {
@@ -200,7 +237,7 @@ def _compare(name: str, content: Mapping[str, Any]) -> str:
     }
     clips = ", ".join(f"{s} {content['clips'][s]}" for s in subsets)
     caption = (
-        f"{_simulated(content)}[`{name}`](results/compare/{name}): {content['metric']} on "
+        f"{_simulated(content)}[`{name}`]({folder}/{name}): {content['metric']} on "
         f"{content['split']} of `{content['data']['source']}` (clips: {clips}) in %, mean of seeds "
         f"{', '.join(map(str, content['seeds']))}, standard deviation over seeds, 95 % interval "
         f"over videos; p against `{content['best']}`, the best row by mean, Holm-corrected; "
@@ -212,6 +249,7 @@ def _compare(name: str, content: Mapping[str, Any]) -> str:
     head = ["", *subsets, "p", "F1", "MAE", "Corr", "size", "train s", "frames", "clips/s"]
     blank = [""] * (len(head) - len(subsets) - 4)
     rows = [["majority class", *_right(content["majority"], subsets, ""), *blank[1:]]]
+    rows += [[r["name"], *_right(r, subsets, ""), *blank[1:]] for r in content.get("simple", ())]
     for row in content["rows"]:
         against = row["against_best"]
         seconds, frames = (_mean(row[key]) for key in ("training_seconds", "frames_seen"))
@@ -230,8 +268,20 @@ def _compare(name: str, content: Mapping[str, Any]) -> str:
         rows.append(["Bayes limit (population)", *(_percent(limits[s]) for s in subsets)])
     rows = [[*row, *[""] * (len(head) - len(row))] for row in rows]
     stem = name.removesuffix(".json")
-    figures = [f"![{what}](results/compare/{stem}-{what}.svg)" for what in ("size", "time")]
-    return "\n\n".join([caption, _table(head, rows), *figures])
+    figures = [f"![{what}]({folder}/{stem}-{what}.svg)" for what in ("size", "time")]
+    return "\n\n".join([caption, _table(head, rows), *_simple(content), *figures])
+
+
+def _simple(content: Mapping[str, Any]) -> Iterable[str]:
+    """How each model stands to what is simple, where it is known."""
+    for row in content["rows"]:
+        found = [
+            f"{one['simple']} ({one['row']}) {_signed(one['difference'])} "
+            f"({_signed(one['low'])} to {_signed(one['high'])}), {one['verdict']}"
+            for one in row.get("no_worse_than_simple", ())
+        ]
+        if found:
+            yield f"`{row['name']}` minus what is simple, on the whole split: {'; '.join(found)}."
 
 
 def _right(row: Mapping[str, Any], subsets: Sequence[str], p: str) -> list[str]:
@@ -287,7 +337,7 @@ def main() -> None:
     """Rewrite the pages."""
     for page, folder in PAGES.items():
         path = ROOT / page
-        rendered = render(path.read_text(encoding="utf-8"), load_results(ROOT / folder))
+        rendered = render(path.read_text(encoding="utf-8"), load_results(ROOT / folder), folder)
         path.write_text(rendered, encoding="utf-8")
 
 

@@ -277,8 +277,38 @@ def test_the_page_of_other_models_is_up_to_date_with_its_files_and_they_with_the
     docs = make_docs()
     kept = docs.load_results(ROOT / "docs" / "results" / "compare")
     page = (ROOT / "docs" / "baselines.md").read_text(encoding="utf-8")
-    assert docs.render(page, kept) == page
+    assert docs.render(page, kept, "docs/results/compare") == page
     assert kept[docs.SIZES] == {name: registry.sizes(name) for name in registry.MODELS}
+
+
+def test_the_page_of_our_method_is_up_to_date_with_its_files() -> None:
+    docs = make_docs()
+    folder = "docs/results/beyond"
+    page = (ROOT / "docs" / "method-beyond.md").read_text(encoding="utf-8")
+    assert docs.render(page, docs.load_results(ROOT / folder), folder) == page
+
+
+def test_labels_and_simple_rows_are_rendered_by_hand() -> None:
+    docs = make_docs()
+    mean = {"mean": 0.625, "spread": 0.015}
+    part = {"clips": 4, "moved": {"mean": 2.0, "spread": 0.0}, "before": 0.5, "after": mean}
+    part |= {"oracle": 0.75, "reached": {"mean": 0.5, "spread": None}}
+    labels = {"kind": "labels", "simulated": True, "model": "tricord", "seeds": [1, 2]}
+    labels["modalities"] = {"text": {"parts": {"D_msi": part}}}
+    against = {"simple": "logistic regression", "row": "linear", "difference": 0.012}
+    against |= {"low": -0.004, "high": 0.028, "verdict": "not below"}
+    compared = {**COMPARE, "simple": [{"name": "linear", "D_test": CELL}]}
+    compared["rows"] = [{**COMPARE["rows"][0], "no_worse_than_simple": [against]}]
+    page = f"{docs.BEGIN}\n{docs.END}"
+    lines = docs.render(page, {"a.json": labels, "b.json": compared}, "docs/results/x").splitlines()
+    for line in (
+        "| text, D_msi | 4 | 2 | 50.0 | 62.5 sd 1.5 | 75.0 | 50.0 |",
+        "| linear | 77.5 sd 2.0 (70.0-81.2) |  | - | - | - |  |  |  |  |",
+        "`tfn` minus what is simple, on the whole split: logistic regression (linear) +1.2 "
+        "(-0.4 to +2.8), not below.",
+        "![size](results/x/b-size.svg)",
+    ):
+        assert line in lines
 
 
 CELL = {"mean": 0.775, "low": 0.7, "high": 0.8125, "spread_over_seeds": 0.02, "metrics": {}}
@@ -314,7 +344,7 @@ def test_comparisons_and_sizes_are_rendered_by_hand() -> None:
     docs = make_docs()
     page = f"{docs.BEGIN}\n{docs.END}"
     files = {"c.json": COMPARE, docs.SIZES: {"cmc": {"mosi": 108382}}}
-    lines = docs.render(page, files).splitlines()
+    lines = docs.render(page, files, "docs/results/compare").splitlines()
     for line in (
         "| majority class | 77.5 (70.0-81.2) |  | - | - | - |  |  |  |  |",
         "| `tfn` | 77.5 sd 2.0 (70.0-81.2) | < 0.001 | 0.500 | 0.250 | 0.125 | 12,345 | 1.5 | "

@@ -52,6 +52,7 @@ def command(
             raise ModelError(f"{run}: '{loaded.name}' has no pseudo labels")
         data = loaded.dataset()
         found = {
+            "kind": "labels",
             "model": loaded.name,
             "seeds": [t.seed for t in seeds],
             "simulated": data.simulated,

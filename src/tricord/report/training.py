@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from tricord.report import figures
 from tricord.report.markup import Html, charts, section, tag
 from tricord.report.subject import Subject
@@ -41,6 +39,8 @@ def _stage1(trained: TrainedCMC) -> Html:
     ]
     drawn.append(_chart(history, "supcon", "Stage 1: SupCon"))
     valid = "the fixed multimodal label" if settings.valid_targets == "fixed" else "moving labels"
+    if trained.pretrained.transition:
+        valid = "labels made as those of train"
     how = "the last" if settings.select == "last" else "the best on valid"
     return charts(
         drawn,
@@ -50,11 +50,16 @@ def _stage1(trained: TrainedCMC) -> Html:
 
 
 def _stage2(trained: TrainedCMC) -> Html:
-    history, settings = trained.history["finetune"], trained.config.finetune
+    every, settings = trained.history["finetune"], trained.config.finetune
+    history = [row for row in every if row["epoch"]]
     kept, how = len(history), "the last"
     if settings.select == "best":
-        kept = 1 + int(np.argmin([row[f"valid_{settings.criterion}"] for row in history]))
+        kept = int(min(every, key=lambda row: row[f"valid_{settings.criterion}"])["epoch"])
         how = f"the smallest valid {settings.criterion}"
+    if not kept:
+        how += "; it is epoch 0, what stage 1 handed over"
+    if not history:
+        return tag("p", f"No epoch was run: kept is {how}.")
     named = {"consensus": "consensus", "supcon": "SupCon"}
     named |= {m: m for m in trained.model.modalities if f"train_{m}" in history[0]}
     drawn = (_chart(history, key, f"Stage 2: {name}", kept) for key, name in named.items())
@@ -69,4 +74,4 @@ def _chart(
     history: Sequence[Mapping[str, float]], key: str, title: str, kept: int | None = None
 ) -> Html:
     lines = {part: [row[f"{part}_{key}"] for row in history] for part in ("train", "valid")}
-    return figures.curves(lines, title, kept)
+    return figures.curves(lines, title, kept or None)

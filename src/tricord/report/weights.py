@@ -1,4 +1,4 @@
-"""How MCR weighs the modalities, and whether otherwise where labels conflict."""
+"""How the modalities are weighed, and whether otherwise where labels conflict."""
 
 from __future__ import annotations
 
@@ -18,10 +18,23 @@ from tricord.types import Subset
 
 def show(subject: Subject) -> Html:
     """The section."""
-    return section("How MCR weighs the modalities", *_content(subject))
+    return section("How the modalities are weighed", *_content(subject))
 
 
 def _content(subject: Subject) -> Iterable[Html]:
+    evidence = subject.first.model.evidence
+    if evidence is not None:
+        names = subject.first.model.modalities
+        scales = zip(names, evidence.scale[-1].tolist(), strict=True)
+        return [
+            tag(
+                "p",
+                "The votes are added, each with a scale that was fitted on valid, the same for all "
+                "clips that have the same modalities. A scale of 0 leaves a vote out; with all "
+                "alike, one over their number is the plain mean.",
+            ),
+            table(["Vote", "Scale"], [[tag("bdi", n), f"{s:.2f}"] for n, s in scales]),
+        ]
     if subject.first.model.router is None:
         return [
             tag(

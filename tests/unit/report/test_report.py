@@ -20,6 +20,7 @@ from tricord.evaluation.statistics import Interval
 from tricord.inference.predictor import Predictions
 from tricord.inference.recovery import epochs_to_move, mass_that_stays, movements
 from tricord.labels import nominal
+from tricord.presets import METHODS
 from tricord.report import figures, write_report
 from tricord.report.facts import disagreement, furthest_apart, router_weights
 from tricord.report.markup import Html, markup, tag
@@ -283,6 +284,19 @@ def test_two_modalities_no_words_no_router(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("plain")
+@pytest.mark.parametrize(("epochs", "told"), [(0, "No epoch was run: kept is"), (1, "Dotted")])
+def test_the_method_tricord_tells_its_scales_and_epoch_0(
+    epochs: int, told: str, tmp_path: Path
+) -> None:
+    run = train(dataset(), **{**METHODS["tricord"], "finetune.epochs": epochs})
+    text = Page(report(run, tmp_path / "report.html")).text
+    assert run.best.model.evidence is not None
+    assert f"{run.best.model.evidence.scale[-1, 1]:.2f}" in text.split("A scale of 0")[1]
+    assert told in text.split("Stage 2: the consensus")[1]
+    assert "models that were not trained on the clip" in text
+
+
+@pytest.mark.usefixtures("plain")
 def test_unimodal_labels_unknown_and_few_clips(real: Run, tmp_path: Path) -> None:
     assert real.data is not None
 
@@ -296,7 +310,10 @@ def test_unimodal_labels_unknown_and_few_clips(real: Run, tmp_path: Path) -> Non
     text = Page(report(run, tmp_path / "report.html")).text
     assert "4 clips where the modalities disagree" in text
     assert "the modalities' own labels are not known" in text
-    assert "D_msc" not in text.split("How MCR weighs")[1].split("The weights are over")[0]
+    assert (
+        "D_msc"
+        not in text.split("How the modalities are weighed")[1].split("The weights are over")[0]
+    )
 
 
 @pytest.mark.usefixtures("plain")
