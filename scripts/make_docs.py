@@ -199,9 +199,9 @@ def _labels(name: str, content: Mapping[str, Any], folder: str) -> str:
     caption = (
         f"{_simulated(content)}[`{name}`]({folder}/{name}): pseudo labels of train of "
         f"`{content['model']}` that are the true unimodal ones, in %, mean of seeds {seeds} with "
-        "the standard deviation over them; before: the multimodal label; oracle: the likeliest class "
-        "given the modality's sequence and the multimodal label; reached: the change as a share of "
-        "what the oracle gains."
+        "the standard deviation over them; before: the multimodal label; oracle: the likeliest "
+        "class given the modality's sequence and the multimodal label; reached: the change as a "
+        "share of what the oracle gains."
     )
     rows = [
         [
