@@ -1,9 +1,19 @@
-"""What a command said."""
+"""What is typed, and what a command said."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+
+# of the run that tests of commands share
+SETTINGS = {
+    "model.d": 8,
+    "model.feedforward": 8,
+    "pretrain.epochs": 2,
+    "finetune.epochs": 1,
+    "model.attention_dropout": 0,
+}
+QUICK = [part for k, v in SETTINGS.items() for part in ("--set", f"{k}={v}")]
 
 
 @dataclass

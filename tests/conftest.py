@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    from figures import Drawn
 
 torch.set_num_threads(1)  # tests are tiny: a second thread only waits
 
@@ -20,3 +24,11 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"needs recorded vectors or real data: {SHARED} is absent (TRICORD_SHARED)")
     return SHARED
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
+    """Figures that are drawn and not saved."""
+    from figures import keep_unsaved
+
+    return keep_unsaved(monkeypatch)

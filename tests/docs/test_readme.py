@@ -17,6 +17,7 @@ import pytest
 import typer
 
 from documents import make_docs
+from drawn_clips import talking
 from tricord import presets
 from tricord._version import __version__
 from tricord.cli import run
@@ -130,6 +131,7 @@ def test_python_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     splits, record = simulate(scale=0.05, length_scale=0.05)
     write_mmsa(tmp_path / "sim.pkl", splits, record)
+    talking(tmp_path / "clip.mp4", 4.0)
     names: dict[str, Any] = {"__name__": "example"}
     with redirect_stdout(io.StringIO()) as printed:
         for number, block in enumerate(fenced(text_of(page), "python"), 1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 import tricord
-from commands import Said, Type
+from commands import QUICK, Said, Type
 from tricord import cli
 from tricord.data.readers.mmsa import write_mmsa
 from tricord.data.schema import Dataset
@@ -46,6 +47,20 @@ def sim(simulated: tuple[Splits, dict[str, Any]], tmp_path_factory: pytest.TempP
 @pytest.fixture(scope="session")
 def data(sim: Path) -> Dataset:
     return tricord.load(sim)
+
+
+@pytest.fixture(scope="session")
+def trained(sim: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two seeds; tests that write into it copy it first."""
+    out = tmp_path_factory.mktemp("trained") / "run"
+    words = ["train", sim, "--preset", "tiny", "--seed", 1, "--seed", 2, "--out", out, *QUICK]
+    assert cli.run([str(w) for w in words]) == 0
+    return out
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "run"))
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from commands import Type, narrow
+from figures import Drawn, letters
 from tricord import cli
 from tricord.data.readers.mmsa import write_mmsa
 from tricord.report.markup import Html
@@ -61,23 +62,27 @@ def train(file: Path, out: Path, *settings: str) -> Path:
     return out
 
 
-def test_a_run_on_broken_data(user: Type, run: Path) -> None:
-    said = user("robustness", run, "--split", "valid", "--conditions", "frames,removal,shift")
+def test_a_run_on_broken_data(user: Type, run: Path, drawn: Drawn) -> None:
+    chosen = ("--conditions", "frames,removal,shift", "--repeats", 1)
+    said = user("robustness", run, "--split", "valid", *chosen)
     assert said.code == 0
     assert narrow(said.out)
     assert "SIMULATED DATA" in said.out
     for words in ("cmc on valid", "clean", "frames all, 90 %", "removal text+audio", "drop 95 %"):
         assert words in said.out
     assert {path.name for path in run.iterdir()} >= KEPT
-    assert "SIMULATED DATA" in (run / "robustness-valid.svg").read_text()
+    written = letters(drawn["robustness-valid"])
+    for words in ("SIMULATED DATA", "Frames lost", "removal text+audio", "shift vision 50 %"):
+        assert words in written
 
     kept = json.loads((run / "robustness-valid.json").read_text())
     assert kept["simulated"] is True
     assert {row["condition"] for row in kept["rows"]} == {"frames", "removal", "shift"}
+    levels = [point["level"] for point in kept["rows"][0]["points"]]
+    assert levels == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
 
 
-def test_json_is_what_is_kept(user: Type, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tricord.experiments.robustness_files.draw_robustness", lambda *_: None)
+def test_json_is_what_is_kept(user: Type, run: Path, drawn: Drawn) -> None:
     said = user("robustness", run, "--conditions", "shuffle", "--repeats", 1, "--json")
     assert said.code == 0
     assert json.loads(said.out) == json.loads((run / "robustness-test.json").read_text())

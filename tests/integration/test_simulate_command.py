@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 import tricord
 from commands import Type, narrow
 from tricord.data.simulation.kinds import KINDS
@@ -11,7 +13,10 @@ from tricord.data.simulation.kinds import KINDS
 SMALL = ("--scale", 0.02, "--length-scale", 0.05)
 
 
-def test_a_kind_is_kept_in_the_file_and_its_limits_are_told(user: Type, tmp_path: Path) -> None:
+def test_a_kind_is_kept_in_the_file_and_its_limits_are_told(
+    user: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tricord.data.simulation.simulate.DRAWS", 2000)
     out = tmp_path / "shift.pkl"
     said = user("simulate", "--out", out, "--kind", "shift", "--conflict", 0.8, *SMALL)
     assert (said.code, said.err) == (0, "")

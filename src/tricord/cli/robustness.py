@@ -83,7 +83,8 @@ def _shown(found: Robustness) -> Group:
     from rich.table import Table
     from rich.text import Text
 
-    from tricord.experiments.robustness_text import SIMULATED, cells, lines, remarks
+    from tricord.experiments.compare_table import SIMULATED
+    from tricord.experiments.robustness_text import cells, lines, remarks
     from tricord.report.words import counted
 
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))

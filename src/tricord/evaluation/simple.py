@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 
 from tricord.data.schema import Dataset
 from tricord.errors import DataError
-from tricord.evaluation.metrics import correct
+from tricord.evaluation.on_valid import OnValid
 from tricord.evaluation.rows import Judge, Row
 from tricord.evaluation.statistics import Comparison, over_seeds
 from tricord.inference import linear
-from tricord.inference.predictor import predict_stage1
-from tricord.training.cmc import TrainedCMC
 from tricord.training.trained import TrainedModel
 
 Bools = NDArray[np.bool_]
@@ -106,11 +104,12 @@ class Standing:
         self.common.append(Simple(LINEAR, row.name, row.right, note))
         return [row]
 
-    def choose_single(self, cmc: Sequence[TrainedCMC], rows: Iterable[Row]) -> None:
+    def choose_single(self, valid: OnValid | None, rows: Sequence[Row]) -> None:
         """The modality that is best on valid, of the rows of stage 1."""
-        chosen = best_on_valid(cmc, self.floor)
-        if chosen is None:
+        if valid is None:
             self.left_out.append(f"{SINGLE}: {self.floor.source} has no valid to choose it on")
+            return
+        chosen = valid.best([row.name for row in rows])
         note = "chosen on these very clips" if self.split == "valid" else "chosen on valid"
         self.single = [Simple(SINGLE, r.name, r.right, note) for r in rows if r.name == chosen]
 
@@ -136,29 +135,10 @@ def against_simple(
     return found
 
 
-def best_on_valid(trained: Sequence[TrainedCMC], data: Dataset) -> str | None:
-    """The modality whose stage-1 models decide most clips of valid rightly, the first of equals.
-
-    trained: one a seed. None where valid is not there or has no label.
-    """
-    if "valid" not in data:
-        return None
-    scheme = trained[0].config.labels
-    truth = scheme.to_class(data["valid"].scores[:, 0])
-    known = truth >= 0
-    if not known.any():
-        return None
-    shares = [
-        [correct(of_one[known], truth[known], scheme).mean() for of_one in votes.swapaxes(0, 1)]
-        for votes in (predict_stage1(t, data, "valid") for t in trained)
-    ]
-    return trained[0].stage1.modalities[int(np.mean(shares, axis=0).argmax())]
-
-
 def in_words(name: str, compared: Sequence[AgainstSimple]) -> list[str]:
     """A line on what the method is not worse than, and one on what it is worse than."""
     lines = []
-    for words, below in (("no worse than", False), ("WORSE THAN", True)):
+    for words, below in (("not shown to be worse than", False), ("WORSE THAN", True)):
         parts = [_part(one) for one in compared if one.below == below]
         if parts:
             lines.append(f"{name}, {words}: {'; '.join(parts)}")

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from tricord.data.schema import Dataset
 from tricord.errors import DataError
 from tricord.evaluation.floors import majority, sign_oracle
+from tricord.evaluation.on_valid import OnValid
 from tricord.evaluation.power import Power, power_of
 from tricord.evaluation.rows import Judge, Row
 from tricord.evaluation.simple import AgainstSimple, Standing, in_words
 from tricord.inference.predictor import Predictions, predict, predict_stage1
-from tricord.labels import LabelScheme
+from tricord.labels import Decision, LabelScheme
 from tricord.training.cmc import TrainedCMC
 from tricord.training.trained import TrainedModel
 from tricord.types import Polarity, Subset
@@ -25,6 +26,7 @@ Array = NDArray[np.float64]
 MAJORITY, ORACLE, BAYES = "majority class", "sign oracle", "Bayes limit"
 MEAN_OF_STAGE1 = "stage 1, mean of votes"
 BAYES_RULE = "pos>neg+neutral"
+ON_VALID = "valid chose the epochs, and what is fitted to outputs is fitted on it: too good"
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,14 @@ class Evaluation:
     def notes(self) -> list[str]:
         """Lines for below the table: what each model is no worse than, power, what is left out."""
         stand = [line for name, found in self.against.items() for line in in_words(name, found)]
-        return [*stand, self.power.note, *(f"left out: {reason}" for reason in self.left_out)]
+        left_out = [f"left out: {reason}" for reason in self.left_out]
+        return [*stand, self.power.note, *([ON_VALID] if self._chose else []), *left_out]
+
+    @property
+    def _chose(self) -> bool:
+        """Whether models were selected on these very clips."""
+        learned_from = [model["data"]["fingerprint"] for model in self.models.values()]
+        return self.split == "valid" and self.fingerprint in learned_from
 
     @property
     def power(self) -> Power:
@@ -133,10 +142,11 @@ def evaluate(
         cmc = [t for t in trained if isinstance(t, TrainedCMC)]
         if name == alone_of:
             votes = [predict_stage1(t, data, split) for t in cmc]
-            rows += (alone := _stage1_rows(judge, predictions[0], votes))
+            valid = OnValid.of(cmc, floor, predict_stage1) if simple else None
+            rows += (alone := _stage1_rows(judge, predictions[0], votes, valid))
             if simple:
-                standing.choose_single(cmc, alone)
-        mean = _mean_row(judge, name, cmc, predictions) if cmc else None
+                standing.choose_single(valid, alone)
+        mean = _mean_row(judge, name, cmc, predictions, floor) if cmc else None
         if mean is not None and mean.name != MEAN_OF_STAGE1:
             rows.append(mean)
         scores = [p.scores for p in predictions]
@@ -204,22 +214,36 @@ def _floors(judge: Judge, floor: Dataset, data: Dataset, split: str) -> Iterable
         yield judge.row(ORACLE, [oracle], note)
 
 
-def _stage1_rows(judge: Judge, first: Predictions, votes: Sequence[Array]) -> list[Row]:
-    alone = [
-        judge.row(modality, [v[:, k] for v in votes], "its stage-1 model")
-        for k, modality in enumerate(first.modalities)
-        if first.present[:, k].any()
-    ]
-    return [*alone, judge.row(MEAN_OF_STAGE1, [_mean(v, first.present) for v in votes])]
+def _stage1_rows(
+    judge: Judge, first: Predictions, votes: Sequence[Array], valid: OnValid | None
+) -> list[Row]:
+    """Classes become sides by the rule that valid chooses for each row."""
+    rows = []
+    for k, modality in enumerate(first.modalities):
+        if first.present[:, k].any():
+            decision = valid.rule(valid.of_modality(modality)) if valid else "ends"
+            alone = [v[:, k] for v in votes]
+            rows.append(judge.row(modality, alone, "its stage-1 model", decision=decision))
+    decision = valid.rule(valid.votes.mean(axis=2)) if valid else "ends"
+    means = [_mean(v, first.present) for v in votes]
+    return [*rows, judge.row(MEAN_OF_STAGE1, means, decision=decision)]
 
 
 def _mean_row(
-    judge: Judge, name: str, cmc: Sequence[TrainedCMC], predictions: Sequence[Predictions]
+    judge: Judge,
+    name: str,
+    cmc: Sequence[TrainedCMC],
+    predictions: Sequence[Predictions],
+    floor: Dataset,
 ) -> Row:
     """The plain mean of a model's votes; named as stage 1's where they are still those."""
     own = cmc[0].config.finetune.train == "all"
     means = [_mean(p.votes, p.present) for p in predictions]
-    return judge.row(f"{name}, mean of votes" if own else MEAN_OF_STAGE1, means)
+    decision: Decision = "ends"
+    if predictions[0].scheme.decision != decision:
+        valid = OnValid.of(cmc, floor, lambda *where: predict(*where).votes)
+        decision = valid.rule(valid.votes.mean(axis=2)) if valid else decision
+    return judge.row(f"{name}, mean of votes" if own else MEAN_OF_STAGE1, means, decision=decision)
 
 
 def _mean(votes: Array, present: NDArray[np.bool_]) -> Array:

@@ -20,7 +20,7 @@ from tricord.evaluation.calibration import Calibration, Method, classwise_ece, s
 from tricord.evaluation.conflict import auprc, auroc, youden_threshold
 from tricord.evaluation.selective import aurc, excess_aurc, label_sets
 from tricord.evaluation.statistics import wilson
-from tricord.experiments.confidence_figures import write_figures
+from tricord.experiments.confidence_figures import draw_confidence
 from tricord.experiments.confidence_result import (
     Answers,
     Confidence,
@@ -107,9 +107,9 @@ def measure(
 
 def write(found: Confidence, folder: Path) -> None:
     """``confidence-SPLIT.json``, and the same with .png and .svg."""
-    place = folder / f"confidence-{found.split}.json"
-    write_json(place, found.to_json())
-    write_figures(found, place)
+    path = folder / f"confidence-{found.split}"
+    draw_confidence(path, found)
+    write_json(path.with_suffix(".json"), found.to_json())
 
 
 def _labelled(data: Dataset, split: str, scheme: LabelScheme) -> Dataset:

@@ -2,55 +2,39 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tricord.evaluation.calibration import equal_mass, reliability, top_label
 from tricord.evaluation.selective import risk_coverage
-from tricord.files import write_atomically
+from tricord.experiments.reproduce.drawing import write_figure
 from tricord.report.figures import BLUE, GREY, LINES
 from tricord.types import Subset
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from tricord.experiments.confidence_result import Confidence
 
-_SETTINGS: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "confidence",
-    "text.parse_math": False,
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-}
 _BINS = 10
 
 
-def write_figures(found: Confidence, place: Path) -> None:
-    """Three drawings side by side, in both formats, beside ``place`` under its name."""
-    import matplotlib
-    from matplotlib.figure import Figure
+def draw_confidence(path: Path, found: Confidence) -> None:
+    """Three drawings side by side, as .png and .svg; path without a suffix."""
 
-    with matplotlib.rc_context(_SETTINGS):
-        figure = Figure(figsize=(10, 3.6), layout="constrained", dpi=150)
+    def draw(figure: Figure) -> None:
         axes = figure.subplots(1, 3)
         _reliability(axes[0], found, found.before, "as trained")
         _reliability(axes[1], found, found.after, f"calibrated ({found.method})")
         _risk(axes[2], found)
         simulated = "SIMULATED DATA: " if found.simulated else ""
         figure.suptitle(f"{simulated}{found.name} on {found.split}", x=0.01, ha="left")
-        for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
-            draw = partial(figure.savefig, format=kind, metadata=metadata)
-            write_atomically(place.with_suffix(f".{kind}"), draw)
+
+    write_figure(path, (10, 3.6), draw)
 
 
 def _reliability(
@@ -82,7 +66,6 @@ def _risk(axes: Axes, found: Confidence) -> None:
     axes.axhline(100 * found.risk, color=GREY, linestyle="--", linewidth=1)
     axes.set_xlim(0, 100)
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("answered, %")
+    axes.set_xlabel("answered, surest clips first, %")
     axes.set_ylabel("wrong among these, %")
-    axes.set_title("surest clips first")
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(found.masks), borderpad=0)

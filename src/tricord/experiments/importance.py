@@ -121,15 +121,19 @@ class Result:
             parts += [f"For {' and '.join(names)}: {words}."] if names else []
         return " ".join([*parts, self._on_average()])
 
+    @property
+    def _present(self) -> list[OfModality]:
+        return [m for m in self.modalities if m.clips]
+
     def _correlations(self) -> dict[str, Interval]:
-        """By modality; none where the weights are the same for all clips."""
-        known = {m.name: m.spearman for m in self.modalities}
+        """By modality that is there; none where the weights are the same for all clips."""
+        known = {m.name: m.spearman for m in self._present}
         found = {name: i for name, i in known.items() if i is not None}
         return found if len(found) == len(known) else {}
 
     def _on_average(self) -> str:
-        heaviest = max(self.modalities, key=lambda m: m.weight.estimate).name
-        needed = max(self.modalities, key=lambda m: m.loss_gained.estimate).name
+        heaviest = max(self._present, key=lambda m: m.weight.estimate).name
+        needed = max(self._present, key=lambda m: m.loss_gained.estimate).name
         if heaviest == needed:
             return f"On average {heaviest} weighs most, and shuffling it costs most."
         return f"On average {heaviest} weighs most, but shuffling {needed} costs most."
@@ -187,7 +191,7 @@ def summarise(found: Sequence[Importance], **provenance: Any) -> Result:
     sizes = np.stack([np.abs(one.change) for one in found])
     names = range(len(first.modalities))
     modalities = [_of_modality(found, weights[..., k], sizes[..., k], k) for k in names]
-    constant = any(one.spearman is None for one in modalities)
+    constant = any(one.spearman is None for one in modalities if one.clips)
     agreeing, top, chance = _within_clips(weights, sizes)
     several = ~np.isnan(agreeing)
     videos = first.videos[several]

@@ -49,7 +49,7 @@ def robustness(
     the signal is that noise is added to. repeats: how often what is random is drawn, by the seeds
     1111, 1112 and on.
     Raises DataError where no clip has a label or the data does not fit, ConfigError for an unknown
-    condition.
+    condition, and where none can be met by these models and data.
     """
     scheme = models[0].config.labels
     labelled_data, truth = labelled(data, split, scheme)

@@ -57,7 +57,7 @@ def series(
     """All of these conditions that can be met by these models and data, in a fixed order.
 
     power: of the features' noise-free signal, (width,) by modality. Raises ConfigError for an
-    unknown condition.
+    unknown condition, and where there is nothing to do.
     """
     wanted = list(conditions)
     if unknown := [c for c in wanted if c not in CONDITIONS]:
@@ -68,7 +68,13 @@ def series(
         names = [TEXT, *names]
     seeds = range(FIRST_SEED, FIRST_SEED + repeats)
     plan = _Plan(subject, names, seeds, power)
-    return [found for name, make in CONDITIONS.items() if name in wanted for found in make(plan)]
+    found = [one for name, make in CONDITIONS.items() if name in wanted for one in make(plan)]
+    if not found:
+        asked = f"conditions {', '.join(wanted)}" if wanted else "no condition"
+        raise ConfigError(
+            f"{asked}: nothing that can be done to {', '.join(names)}; there is: {_names()}"
+        )
+    return found
 
 
 def _names() -> str:

@@ -27,10 +27,11 @@ def draw_robustness(path: Path, found: Robustness) -> None:
     curves = [condition for condition in CURVES if found.of(condition)]
     single = _single(found)
     panels = len(curves) + bool(single)
-    height = max(3.0, 1.2 + _LINE_HEIGHT * len(single))
+    height = max(3.2, 1.4 + _LINE_HEIGHT * len(single))
 
     def draw(figure: Figure) -> None:
-        title = f"{found.name} on {found.split}, % right with 95 % intervals"
+        # two lines, for a single panel is narrow
+        title = f"{found.name} on {found.split},\n% right with 95 % intervals"
         figure.suptitle(f"SIMULATED DATA: {title}" if found.simulated else title, x=0, ha="left")
         grid = figure.subplots(1, panels, squeeze=False)[0]
         for axes, condition in zip(grid, curves, strict=False):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tricord.evaluation.statistics import Interval
+from tricord.experiments.compare_table import SIMULATED
 from tricord.experiments.robustness_result import Robustness, Row, Subsets
 from tricord.report.words import counted, grid, percent, signed
 from tricord.types import Subset
 
 NONE = "-"
-SIMULATED = "SIMULATED DATA: no conclusion about people or real data sets may be drawn"
 CLEAN = "clean"
 MEANS = {"frames": "mean 0-90 %", "noise": "mean"}
 TITLES = {

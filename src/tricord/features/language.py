@@ -202,12 +202,18 @@ def packaged(name: str) -> Path | None:
 
 
 def load_pretrained(
-    kind: Any, name: str, download: bool, what: str = "text encoder", **options: Any
+    kind: Any,
+    name: str,
+    download: bool,
+    what: str = "text encoder",
+    allow: str = "text.download=true",
+    **options: Any,
 ) -> Any:
     """``kind.from_pretrained`` on local files, or a hub where ``download`` allows it.
 
-    kind: one of transformers' Auto classes; what: the model's part, for messages. No code of the
-    model's own is run. Raises ConfigError where it cannot be loaded.
+    kind: one of transformers' Auto classes. what: the model's part, and allow: what to say so that
+    it is fetched; both for messages. No code of the model's own is run. Raises ConfigError where it
+    cannot be loaded.
     """
     from transformers.utils import logging
 
@@ -226,9 +232,6 @@ def load_pretrained(
             **options,
         )
     except (OSError, ValueError, SafetensorError) as error:
-        hint = (
-            "it is not on this machine: name a local folder, or allow fetching it with "
-            "text.download=true"
-        )
+        hint = f"it is not on this machine: name a local folder, or allow fetching it with {allow}"
         reason = str(error).strip().splitlines()[0] if looks_local else hint
         raise ConfigError(f"{what} {name!r} cannot be loaded: {reason}") from error

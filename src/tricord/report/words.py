@@ -60,4 +60,6 @@ def decision_rule(scheme: LabelScheme) -> str:
     }[scheme.polarity]
     if scheme.head == "regression":
         return f"{sides}, by the sign of the score"
+    if scheme.decision == "sides":
+        return f"{sides}, by which side is likelier, all its classes together"
     return f"{sides}, by whether '{scheme.classes[-1]}' beats '{scheme.classes[0]}'"

@@ -142,8 +142,11 @@ def _check_stage1(other: TrainedCMC, config: RunConfig, fingerprint: str) -> Non
         raise ConfigError("stage 1 can only be taken from a model trained on the same data")
 
 
+_LATE = {"modality_dropout"}  # of the model's settings, what only stage 2 reads
+
+
 def _stage1_settings(config: RunConfig) -> dict[str, Any]:
-    settings = config.model_dump(exclude={"preset", "finetune"})
+    settings = config.model_dump(exclude={"preset": True, "finetune": True, "model": _LATE})
     if config.pretrain.labels != "ground_truth":  # else stage 1 trains the language model too
         for name in ("finetune", "lr", "weight_decay"):
             del settings["text"][name]

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tricord.config import RunConfig
 from tricord.data.batching import Loader, TensorTable
+from tricord.errors import DataError
 from tricord.evaluation.calibration import fit_scaling
 from tricord.models.cmc import CMC
 from tricord.training.checkpoint import generators, load_tree, restore_generators, save_tree
@@ -122,16 +123,22 @@ def _held_out(session: Session[RunConfig], train: Loader, valid: Loader) -> _Sai
 def folds(videos: NDArray[np.str_], number: int, seed: int) -> Ints:
     """(N,) the fold of each clip, 0 to number - 1, about equally many; a video is in one alone.
 
-    Clips are dealt out one by one where there are fewer videos than folds.
+    Clips are dealt out one by one where there are fewer videos than folds. Raises DataError where
+    there are fewer clips.
     """
+    if len(videos) < number:
+        raise DataError(f"train: {len(videos)} clips found, pretrain.folds={number} needs as many")
     names, video = np.unique(videos, return_inverse=True)
     if len(names) < number:
         video = np.arange(len(videos))
     order = np.random.default_rng(subseed(seed, "folds")).permutation(video.max() + 1)
     sizes = np.bincount(video)[order]
     middle = np.cumsum(sizes) - sizes / 2
+    place = (middle * number / sizes.sum()).astype(np.int64)
+    if not np.bincount(place, minlength=number).all():  # a video is larger than a fold
+        place = np.arange(len(order)) % number
     fold = np.empty(len(order), dtype=np.int64)
-    fold[order] = (middle * number / sizes.sum()).astype(np.int64)
+    fold[order] = place
     return np.asarray(fold[video])
 
 

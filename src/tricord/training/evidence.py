@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 
 import numpy as np
@@ -20,19 +21,23 @@ PRIOR = 0.5  # weight of a scale's, or a shift's, squared distance from the plai
 
 
 @torch.no_grad()
-def fit_evidence(evidence: EvidenceSum, votes: Tensor, present: Tensor, labels: Tensor) -> None:
+def fit_evidence(
+    evidence: EvidenceSum, votes_of: Callable[[Tensor], Tensor], present: Tensor, labels: Tensor
+) -> None:
     """Set every subset's row from the clips that have all of the subset.
 
-    votes: (N, K, c) of clips that no weight was fitted to; present: (N, K); labels: (N,), -1 where
-    unknown. Rows stay as they are where no clip has the subset.
+    votes_of: (N, K) bool, what is taken as present -> (N, K, c) votes of clips that no weight was
+    fitted to: a vote depends on what else is there (PFM), so that those of a subset are asked for
+    without the rest. present: (N, K); labels: (N,), -1 where unknown. Rows stay as they are where
+    no clip has the subset.
     """
-    z, here = votes.double().numpy(), present.numpy()
-    y = labels.numpy()
+    here, y = present.numpy(), labels.numpy()
     for subset in product((False, True), repeat=here.shape[1]):
         members = np.array(subset)
         clips = here[:, members].all(axis=1) & (y >= 0)
         if members.any() and clips.any():
-            scale, shift = _fit(z[clips][:, members], y[clips])
+            votes = votes_of(present & torch.as_tensor(members)).double().numpy()
+            scale, shift = _fit(votes[clips][:, members], y[clips])
             full = np.zeros(len(members))
             full[members] = scale
             evidence.set_row(*(torch.as_tensor(part) for part in (members, full, shift)))

@@ -59,7 +59,7 @@ class FinetuneStage(CmcStage):
         self.valid_targets = Targets(valid.table, config, valid_labels)
         self.best = Best(file=best_file)
         self._hidden: dict[int, Tensor] = {}
-        self._votes: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._encoded: list[tuple[Tensor, Tensor, Tensor]] = []
         if settings.train == "router_only":
             self._keep_hidden()
 
@@ -125,25 +125,29 @@ class FinetuneStage(CmcStage):
         losses = self._losses(batch, prediction, self.valid_targets)
         if "score" in losses:  # the score head has no say in what is selected
             losses["loss"] = losses["loss"] - losses["score"]
-        self._votes.append((prediction.votes, batch.present, batch.labels))
+        self._encoded.append((prediction.h, batch.present, batch.label))
         return losses | share_right(prediction.consensus, batch.label, self.config.labels)
 
     def _valid_means(self, epoch: int) -> dict[str, Tensor]:
-        self._votes = []
+        self._encoded = []
         means = super()._valid_means(epoch)
         if self.model.evidence is None:
             return means
-        return means | self._weigh(self.model.evidence)
+        weighed = self._weigh(self.model.evidence)
+        loss = means["loss"] - means["consensus"] + weighed["consensus"]
+        return means | weighed | {"loss": loss}
 
     def _weigh(self, evidence: EvidenceSum) -> dict[str, Tensor]:
         """Fit the scales to this epoch's votes on valid; what the consensus is then."""
-        votes, present, labels = (torch.cat(parts) for parts in zip(*self._votes, strict=True))
-        fit_evidence(evidence, votes, present, labels[:, 0])
-        with evaluation_mode(evidence), torch.no_grad():
-            outputs, _ = evidence(votes, present)
-        known = labels[:, :1] >= 0
-        loss = task_loss(outputs.unsqueeze(1), labels[:, :1], known).sum()
-        return {"consensus": loss} | share_right(outputs, labels[:, 0], self.config.labels)
+        h, present, labels = (torch.cat(parts) for parts in zip(*self._encoded, strict=True))
+        with evaluation_mode(self.model), torch.no_grad():
+            fit_evidence(
+                evidence, lambda there: self.model.combine(h, there).votes, present, labels
+            )
+            outputs = self.model.combine(h, present).consensus
+        goal = labels.unsqueeze(1)
+        loss = task_loss(outputs.unsqueeze(1), goal, goal >= 0).sum()
+        return {"consensus": loss} | share_right(outputs, labels, self.config.labels)
 
     def end_epoch(self, epoch: int) -> EpochReport:
         """Keep the best epoch by the consensus' loss on valid, or the last."""

@@ -10,7 +10,8 @@ import pytest
 
 import tiny_data
 from tricord.data.schema import Dataset
-from tricord.evaluation import simple, table
+from tricord.evaluation import table
+from tricord.evaluation.on_valid import OnValid
 from tricord.evaluation.simple import (
     BELOW,
     LINEAR,
@@ -19,12 +20,14 @@ from tricord.evaluation.simple import (
     SINGLE,
     Simple,
     against_simple,
-    best_on_valid,
     in_words,
 )
 from tricord.evaluation.statistics import over_seeds
 from tricord.inference import linear
+from tricord.inference.predictor import predict
+from tricord.labels import sentiment
 from tricord.training.cmc import TrainedCMC
+from tricord.types import Polarity
 
 VIDEOS = np.repeat([f"v{i}" for i in range(20)], 2)
 GOOD = np.ones((2, 40), bool)
@@ -63,11 +66,26 @@ def test_it_is_said_in_one_line_each() -> None:
     others = [named(BAD, SINGLE, "text"), named(EVEN, MEAN, "cmc, mean"), named(GOOD)]
     better, worse = in_words("cmc", against_simple(EVEN, others, VIDEOS))
     assert better == (
-        "cmc, no worse than: best single modality, text (+50.0, +50.0 to +50.0); "
+        "cmc, not shown to be worse than: best single modality, text (+50.0, +50.0 to +50.0); "
         "plain mean of the votes (+0.0, +0.0 to +0.0)"
     )
     assert worse == "cmc, WORSE THAN: logistic regression (-50.0, -50.0 to -50.0)"
     assert in_words("cmc", []) == []
+
+
+@pytest.mark.parametrize(("decision", "shift"), [("sides", 0.0), ("ends", 2.0)])
+def test_what_is_simple_is_decided_by_the_rule_that_valid_prefers(
+    decision: str, shift: float
+) -> None:
+    """Neutral clips; with the shift neutral is so likely that every clip falls on its side."""
+    scheme = sentiment(Polarity.NON_POSITIVE, 1.0).model_copy(update={"decision": "sides"})
+    truth = np.array([2, 2, 0, 1])
+    logits = np.array([[0.0, shift, 1], [0, shift, 1], [1, shift, 0], [0, 0.5, 0.1]])
+    logits[3] += [0, shift, 0.0 if shift else 0.2]
+    valid = OnValid(("text",), scheme, logits[None, :, None], truth)
+    assert valid.rule(logits[None]) == decision
+    paper = scheme.model_copy(update={"decision": "ends"})
+    assert OnValid(("text",), paper, logits[None, :, None], truth).rule(logits[None]) == "ends"
 
 
 # ----------------------------------------------------------------------------------- in the table
@@ -95,8 +113,7 @@ def votes(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
         found[:, right[split], 2] = side
         return found
 
-    for module in (simple, table):
-        monkeypatch.setattr(module, "predict_stage1", made_up)
+    monkeypatch.setattr(table, "predict_stage1", made_up)
     return right
 
 
@@ -104,7 +121,11 @@ def test_the_single_modality_is_the_one_that_is_best_on_valid(
     trained: TrainedCMC, data: Dataset, votes: dict[str, int]
 ) -> None:
     votes |= {"valid": 1, "test": 2}
-    assert best_on_valid([trained], data.seal("test")) == "audio"
+    names = trained.model.modalities
+    valid = OnValid.of([trained], data.seal("test"), table.predict_stage1)
+    assert valid is not None
+    assert valid.best(names) == "audio"
+    assert valid.best(["text", "vision"]) == "text"  # equals
     found = table.evaluate({"cmc": [trained]}, data)
     single, mean, logistic = found.against["cmc"]
     assert (single.simple.row, single.simple.note) == ("audio", "chosen on valid")
@@ -118,6 +139,44 @@ def test_the_single_modality_is_the_one_that_is_best_on_valid(
     kept = found.to_json()["no_worse_than_simple"]["cmc"]
     assert [one["simple"] for one in kept] == [SINGLE, MEAN, LINEAR]
     assert {one["verdict"] for one in kept} <= {BELOW, NOT_BELOW}
+
+
+def test_rows_of_votes_are_decided_by_the_rule_that_valid_prefers(
+    trained: TrainedCMC, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neutral and negative together outweigh the positive, each by itself does not."""
+
+    def close(where: Dataset, split: str) -> np.ndarray:
+        return np.tile(np.log([0.3, 0.3, 0.4]), (len(where[split]), 3, 1))
+
+    def decided(model: Any, where: Dataset, split: str) -> Any:
+        votes = close(where, split)
+        return replace(predict(model, where, split), outputs=votes[:, 0], votes=votes)
+
+    monkeypatch.setattr(table, "predict_stage1", lambda _, where, split: close(where, split))
+    monkeypatch.setattr(table, "predict", decided)
+    positive = data["test"].scores[:, 0] > 0
+    sides = (data["valid"].scores[:, 0] <= 0).mean() >= 0.5  # what is right more often there
+    simple = [*trained.model.modalities, "cmc, mean of votes", table.MEAN_OF_STAGE1]
+    for decision, by_sides in (("ends", False), ("sides", sides)):
+        config = trained.config.with_settings({"labels.decision": decision})
+        found = table.evaluate({"cmc": [replace(trained, config=config)]}, data)
+        own = ~positive if decision == "sides" else positive
+        assert found.row("cmc").right[0].tolist() == own.tolist()
+        for name in simple:
+            expected = ~positive if by_sides else positive
+            assert found.row(name).right[0].tolist() == expected.tolist(), name
+
+
+def test_a_table_of_the_clips_that_chose_says_so(trained: TrainedCMC, data: Dataset) -> None:
+    other = replace(trained, fingerprint="another")
+    for model, split, said in (
+        (trained, "valid", True),
+        (trained, "test", False),
+        (other, "valid", False),
+    ):
+        found = table.evaluate({"cmc": [model]}, data, split, simple=False)
+        assert (table.ON_VALID in found.notes()) == said
 
 
 def test_what_cannot_be_chosen_or_fitted_is_left_out_and_said(

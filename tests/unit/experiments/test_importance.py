@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from figures import Drawn, letters
 from tricord.experiments.compare_table import SIMULATED
 from tricord.experiments.importance import Result, rank_correlation, summarise, write
 from tricord.inference.importance import Importance
@@ -110,6 +112,20 @@ def test_the_average_is_said_as_well() -> None:
     )
 
 
+def test_a_modality_that_the_data_lacks_says_nothing_of_the_others() -> None:
+    weights = spread_out()
+    found = one(np.column_stack([weights, np.zeros(N)]), np.zeros((N, 3)))
+    present = np.tile([True, True, False], (N, 1))
+    change = np.column_stack([weights, np.full(N, np.nan)])
+    more = {name: np.tile([-0.1, -0.2, 0], (N, 1)) for name in ("accuracy_lost", "loss_gained")}
+    names = (*NAMES, "vision")
+    whole = summarise(
+        [replace(found, modalities=names, present=present, change=change, **more)], **ABOUT
+    )
+    assert whole.finding == of(weights, weights).finding == "tell"
+    assert "vision" not in whole.verdict
+
+
 def test_what_cannot_be_removed_is_left_out() -> None:
     weights = spread_out()
     change = weights.copy()
@@ -144,7 +160,7 @@ def test_the_correlation_is_spearmans() -> None:
     assert rank_correlation(a[:, :2], b[:, :2], np.array(["a", "b"])) is None
 
 
-def test_the_files_say_what_they_are(tmp_path: Path) -> None:
+def test_the_files_say_what_they_are(tmp_path: Path, drawn: Drawn) -> None:
     weights = spread_out()
     path = write(of(weights, weights), tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {
@@ -155,6 +171,6 @@ def test_the_files_say_what_they_are(tmp_path: Path) -> None:
     assert found["finding"] == "tell"
     assert [m["name"] for m in found["modalities"]] == list(NAMES)
     assert found["accuracy"] == 0.5
-    drawn = (tmp_path / "importance-test.svg").read_text()
-    assert "SIMULATED DATA" in drawn
-    assert all(f">{name}</text>" in drawn for name in NAMES)
+    written = letters(drawn["importance-test"])
+    assert "SIMULATED DATA" in written
+    assert all(name in written.split("\n") for name in NAMES)

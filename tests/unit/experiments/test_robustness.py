@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 
 import tiny_data
 import tiny_reader
+from figures import keep_unsaved
 from tiny_bert import SPECIAL, VOCABULARY, make_folder
 from tricord import api
 from tricord.api import Run
@@ -20,8 +21,10 @@ from tricord.data.corrupt import lose_frames, shuffle
 from tricord.data.schema import Dataset, FeatureTable, Ragged
 from tricord.errors import ConfigError, DataError
 from tricord.evaluation.table import evaluate
+from tricord.experiments import robustness_conditions
 from tricord.experiments.robustness import robustness
 from tricord.experiments.robustness_conditions import CONDITIONS, series
+from tricord.experiments.robustness_figures import draw_robustness
 from tricord.experiments.robustness_models import subject
 from tricord.experiments.robustness_result import Robustness, Subsets
 from tricord.experiments.robustness_text import lines, markdown, remarks
@@ -31,6 +34,16 @@ from tricord.types import Subset
 
 SHORT = {**tiny_data.SETTINGS, "pretrain.epochs": 1, "finetune.epochs": 1}
 EVERY = tuple(CONDITIONS)
+RATES, RATIOS = (0.4, 0.9), (20.0, -5.0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_levels() -> Iterator[None]:
+    """Every level is a prediction by every model."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(robustness_conditions, "RATES", RATES)
+        patch.setattr(robustness_conditions, "RATIOS", RATIOS)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +98,8 @@ def test_all_conditions_and_targets_are_there(found: Robustness) -> None:
         "shuffle": ["audio", "vision"],
         "transcript": ["text"],
     }
-    assert [p.level for p in found.of("frames")[0].points] == pytest.approx(
-        [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
-    )
+    assert tuple(p.level for p in found.of("frames")[0].points) == RATES
+    assert tuple(p.level for p in found.of("noise")[0].points) == RATIOS
 
 
 def test_a_point_is_the_mean_over_the_protocols_seeds(found: Robustness, run: Run) -> None:
@@ -106,7 +118,7 @@ def test_the_mean_is_over_the_rates_and_the_clean_split(found: Robustness) -> No
     for row in found.of("frames"):
         assert row.mean is not None
         curve = [per_seed(found.clean), *(per_seed(point.found) for point in row.points)]
-        assert len(curve) == 10
+        assert len(curve) == 3
         np.testing.assert_allclose(per_seed(row.mean), np.mean(curve, axis=0))
 
 
@@ -183,6 +195,8 @@ def test_progress_counts_every_prediction(run: Run, data: Dataset) -> None:
 def test_what_cannot_be_asked_is_named(run: Run, data: Dataset) -> None:
     with pytest.raises(ConfigError, match="condition 'fog' does not exist; there is: frames, remo"):
         robustness(run.trained, data, conditions=["fog"])
+    with pytest.raises(ConfigError, match="no condition: nothing that can be done to text, audio"):
+        robustness(run.trained, data, conditions=[])
     with pytest.raises(DataError, match="split 'dev' not found"):
         robustness(run.trained, data, "dev")
 
@@ -286,3 +300,14 @@ def test_the_document_has_every_level_and_says_simulated(found: Robustness) -> N
     assert text.count("| vision | 40 % |") == 1
     assert text.count("## ") == len(EVERY)
     assert "SIMULATED" not in markdown(found)
+
+
+def test_the_title_of_a_single_panel_is_not_cut(
+    found: Robustness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = keep_unsaved(monkeypatch)
+    draw_robustness(tmp_path / "one", replace(found, rows=found.of("removal"), simulated=True))
+    figure = drawn["one"]
+    (title,) = figure.texts
+    assert title.get_text().startswith("SIMULATED DATA")
+    assert title.get_window_extent().x1 <= figure.bbox.x1

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -46,7 +46,9 @@ def small_table(scores: np.ndarray) -> FeatureTable:
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     path = tmp_path_factory.mktemp("recovery") / "sim.pkl"
-    write_mmsa(path, *simulate(scale=0.1, length_scale=0.1, seed=2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tricord.data.simulation.simulate.DRAWS", 2000)  # the limit is not used
+        write_mmsa(path, *simulate(scale=0.1, length_scale=0.1, seed=2))
     return load(path)
 
 
@@ -85,7 +87,7 @@ def test_what_was_reached_is_the_share_of_the_oracles_gain() -> None:
 SCORES_CLASS = SCHEME.to_class(SCORES[:, 0])
 
 
-@repeatable
+@settings(repeatable, max_examples=15)  # each draws 2000 resamples
 @given(arrays(np.int64, (6, 5), elements=st.integers(0, 2)))
 def test_staying_changes_nothing_and_the_truth_reaches_all(
     codes: np.ndarray,

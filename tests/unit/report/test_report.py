@@ -24,6 +24,7 @@ from tricord.presets import METHODS
 from tricord.report import figures, write_report
 from tricord.report.facts import disagreement, furthest_apart, router_weights
 from tricord.report.markup import Html, markup, tag
+from tricord.report.words import decision_rule
 from tricord.types import Subset
 
 NASTY = '<script>alert("1")</script> & $\\frac{$ \u202e生气'
@@ -485,3 +486,10 @@ def test_weight_interval_covers_at_its_level() -> None:
 def test_markup_escapes_all_but_markup() -> None:
     assert tag("p", "<b>", Html("<i></i>"), class_='"') == '<p class="&quot;">&lt;b&gt;<i></i></p>'
     assert markup(3) == "3"
+
+
+def test_what_counts_as_right_is_said_as_it_is_decided() -> None:
+    labels = tricord.presets.ch_sims().labels
+    assert decision_rule(labels).endswith("by whether 'positive' beats 'negative'")
+    sides = tricord.presets.ch_sims(method="tricord").labels
+    assert decision_rule(sides).endswith("by which side is likelier, all its classes together")
