@@ -34,10 +34,13 @@ PAGES = sorted(
     [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")], key=lambda p: p.relative_to(ROOT)
 )
 SECTIONS = ("model", "text", "supcon", "pretrain", "finetune", "modalities", "labels")
-COMMANDS = ["simulate", "data", "train", "evaluate", "predict"]
+LOOKS = ["labels", "confidence", "importance", "robustness"]
+COMMANDS = ["simulate", "data", "train", "evaluate", "predict", *LOOKS]
 SMALL = {  # what the README announces: fewer clips, one epoch
     "simulate": ["--scale", "0.05"],
     "train": ["--set", "pretrain.epochs=1", "--set", "finetune.epochs=1"],
+    "importance": ["--repeats", "1"],
+    "robustness": ["--repeats", "1"],
 }
 
 
@@ -80,7 +83,7 @@ def test_readme_commands_run(
     for words in commands:
         assert run([*words, *SMALL.get(words[0], [])]) == 0, capsys.readouterr().err
     kept = {p.suffix for p in (tmp_path / "my-run").rglob("*") if p.is_file()}
-    assert kept == {".json", ".safetensors", ".html"}
+    assert kept == {".json", ".safetensors", ".html", ".png", ".svg", ".md"}
     columns = (tmp_path / "predictions.csv").read_text(encoding="utf-8").splitlines()[0]
     announced = next(b for b in fenced(README, "text") if b.startswith("id,"))
     assert columns == announced.replace("\n", "")
