@@ -124,7 +124,8 @@ class PretrainConfig(_StageConfig):
     weight_decay: of the unimodal models, decoupled.
     valid_targets: each modality's best epoch has the smallest cross-entropy of the EMA model on
         valid; "fixed" is against the multimodal label, "moving" against pseudo labels that move
-        with the model, rounded to 4 decimals, as released (fidelity 10, 12).
+        with the model, rounded to 4 decimals, as released (fidelity 10, 12). Labels of
+        refine="posterior" are made for valid too, and are then the target.
     """
 
     labels: Literal["pseudo", "ground_truth", "multimodal"] = "pseudo"

@@ -146,6 +146,18 @@ def test_predict_adds_what_it_is_asked_for(run: Path, sim: Path, user: Type) -> 
     said = user("predict", run, sim, "--risk", 0.01)
     assert {row["abstain"] for row in csv.DictReader(said.out.splitlines())} == {"True"}
     assert "no answer for 14 of 14 clips; --unit clip asks for less" in said.err
+    assert "lack a modality" not in said.err
+
+
+def test_promises_are_hedged_where_a_modality_is_absent(
+    run: Path, simulated: Any, user: Type, tmp_path: Path
+) -> None:
+    splits, record = simulated
+    deaf = {k: v for k, v in splits["test"].items() if not k.startswith("audio")}
+    write_mmsa(tmp_path / "deaf.pkl", {"test": deaf}, record)
+    hedge = "promises need not hold for clips that lack a modality"
+    assert hedge in user("predict", run, tmp_path / "deaf.pkl", "--coverage", 0.6).err
+    assert hedge not in user("predict", run, tmp_path / "deaf.pkl").err
 
 
 def test_the_commands_help_fits_and_is_listed(user: Type) -> None:

@@ -117,4 +117,6 @@ def _promised(
         console.print(f"no answer for {found.sum()} of {len(found)} clips{hint}", soft_wrap=True)
     if coverage is not None:
         added["set"] = list(sets(predictions, coverage, by_video))
+    if added and not predictions.present.all():
+        console.print("promises need not hold for clips that lack a modality", soft_wrap=True)
     return added

@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 MAJORITY, ORACLE, BAYES = "majority class", "sign oracle", "Bayes limit"
 MEAN_OF_STAGE1 = "stage 1, mean of votes"
 BAYES_RULE = "pos>neg+neutral"
-ON_VALID = "valid chose the epochs, and what is fitted to outputs is fitted on it: too good"
+ON_VALID = "valid chose the epochs and what is fitted to outputs: its numbers are too good"
 
 
 @dataclass(frozen=True)
