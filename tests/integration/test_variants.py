@@ -31,6 +31,9 @@ QUICK = {
     "finetune.epochs": 2,
     "finetune.lr": 0.01,
     "model.attention_dropout": 0.0,
+    # 41 clips: no batch of one, which the released SupCon does not survive
+    "pretrain.batch_size": 12,
+    "finetune.batch_size": 12,
 }
 MOVING = tiny_data.MOVING
 
@@ -69,7 +72,9 @@ def train(
 def test_every_variant_trains_and_is_evaluated(model: str, data: Dataset) -> None:
     run, _ = train(data, model)
     assert run.name == model
-    assert [len(run.best.history[s]) for s in ("pretrain", "finetune")] == [2, 2]
+    first = 1 if run.model.evidence is None else 0  # what stage 1 hands over is a candidate
+    epochs = {s: [row["epoch"] for row in run.best.history[s]] for s in ("pretrain", "finetune")}
+    assert epochs == {"pretrain": [1, 2], "finetune": list(range(first, 3))}
     assert all(torch.isfinite(v).all() for v in run.model.state_dict().values())
     table = run.evaluate()
     assert table.rows[-1].name == model
