@@ -21,7 +21,22 @@ CHANGES = {
 
 
 def test_every_variant_is_listed() -> None:
-    assert VARIANTS.keys() == CHANGES.keys()
+    assert VARIANTS.keys() == {*CHANGES, "cmc-released", "tricord"}
+
+
+def test_released_is_every_released_option() -> None:
+    base = presets.mosi()
+    assert configure(base, "cmc-released") == base.released() != base
+
+
+def test_the_method_tricord_is_a_preset_too_and_four_settings() -> None:
+    found = configure(presets.mosi(), "tricord")
+    assert found == presets.mosi(method="tricord") == presets.get("mosi", "tricord")
+    expected = presets.mosi().model_dump()
+    expected["pretrain"] |= {"refine": "posterior", "ema_epochs": 3}
+    expected["finetune"]["router"] = "evidence"
+    expected["labels"]["decision"] = "sides"
+    assert found.model_dump() == expected
 
 
 @pytest.mark.parametrize("name", CHANGES)
