@@ -20,7 +20,7 @@ demo: setup
 	$(BIN)/tricord demo
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-all: setup
 	$(BIN)/python -m pytest -m "slow or not slow"
