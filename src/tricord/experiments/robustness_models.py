@@ -113,7 +113,7 @@ def _unknown_token(source: TextSource) -> int:
     except ConfigError:
         known = None
     token = UNKNOWN_TOKEN if known is None else int(known)
-    if token >= int(encoder.model.config.vocab_size):  # type: ignore[union-attr, arg-type]
+    if token >= encoder.vocabulary:
         raise ConfigError(
             f"text encoder {config.encoder!r}: no token for unknown words found, which stands for "
             "lost ones"

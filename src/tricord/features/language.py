@@ -51,6 +51,11 @@ class TextEncoder(nn.Module):
         return int(self.model.config.hidden_size)  # type: ignore[union-attr, arg-type]
 
     @property
+    def vocabulary(self) -> int:
+        """How many tokens it knows: 0 to this, less 1."""
+        return int(self.model.config.vocab_size)  # type: ignore[union-attr, arg-type]
+
+    @property
     def settings(self) -> str:
         """What besides its weights decides what the model makes of a token."""
         settings: dict[str, Any] = self.model.config.to_dict()  # type: ignore[union-attr, operator]

@@ -167,8 +167,7 @@ class TextSource:
 
     def _check_tokens(self, tokens: Ragged, where: str) -> None:
         assert self.encoder is not None
-        name, config = self.config.encoder, self.encoder.model.config
-        size = int(config.vocab_size)  # type: ignore[union-attr, arg-type]
+        name, size = self.config.encoder, self.encoder.vocabulary
         bad = tokens.values[(tokens.values < 0) | (tokens.values >= size)]
         if len(bad):
             raise DataError(
@@ -176,7 +175,9 @@ class TextSource:
                 "with another language model?"
             )
         longest = int(tokens.lengths.max(initial=0))
-        limit = getattr(config, "max_position_embeddings", None) or 0  # none or -1: any length
+        limit = (
+            getattr(self.encoder.model.config, "max_position_embeddings", None) or 0
+        )  # none or -1: any length
         if 0 < limit < longest:
             raise DataError(f"{where}: {longest} tokens found, but {name!r} takes up to {limit}")
 

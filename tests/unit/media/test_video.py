@@ -76,7 +76,9 @@ def test_ticks_before_the_first_picture_are_left_out(tmp_path: Path) -> None:
     images = [numbered(1), numbered(2)]
     path = write_clip(tmp_path / "a.mkv", images, voice(1.0), times=times)
     assert numbers(path, 10) == [(0.3, 1), (0.4, 1), (0.5, 2)]
-    assert probe(path).video.start == pytest.approx(0.25)  # type: ignore[union-attr]
+    video = probe(path).video
+    assert video is not None
+    assert video.start == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +111,9 @@ def test_pixels_are_square(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.mp4", [numbered(5)], pixel=Fraction(3, 2))
     found = next(frames(path, 1)).image
     assert (found.shape, number_of(found)) == ((48, 96, 3), 5)
-    assert probe(path).video.width == 96  # type: ignore[union-attr]
+    video = probe(path).video
+    assert video is not None
+    assert video.width == 96
 
 
 @pytest.mark.parametrize("start", [0.0, 0.95, 3.0, 7.77])
