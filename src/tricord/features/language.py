@@ -46,19 +46,24 @@ class TextEncoder(nn.Module):
         self.precision = precision
 
     @property
+    def _config(self) -> Any:
+        """Its settings; torch knows only that the attribute is a tensor or a module."""
+        return self.model.config
+
+    @property
     def width(self) -> int:
         """Numbers per token."""
-        return int(self.model.config.hidden_size)  # type: ignore[union-attr, arg-type]
+        return int(self._config.hidden_size)
 
     @property
     def vocabulary(self) -> int:
         """How many tokens it knows: 0 to this, less 1."""
-        return int(self.model.config.vocab_size)  # type: ignore[union-attr, arg-type]
+        return int(self._config.vocab_size)
 
     @property
     def settings(self) -> str:
         """What besides its weights decides what the model makes of a token."""
-        settings: dict[str, Any] = self.model.config.to_dict()  # type: ignore[union-attr, operator]
+        settings: dict[str, Any] = self._config.to_dict()
         del settings["_name_or_path"]
         settings["bfloat16"] = self.in_bfloat16
         return json.dumps(settings, sort_keys=True, default=str)
