@@ -1,0 +1,1 @@
+"""Clips: from files of sound and pictures to a data set."""

@@ -1,0 +1,1 @@
+"""Sight: what turns a clip's pictures into a track of features."""

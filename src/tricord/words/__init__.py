@@ -1,0 +1,1 @@
+"""Words: what is said in a clip, and what turns it into a track of features."""
