@@ -266,10 +266,26 @@ def _compare(name: str, content: Mapping[str, Any], folder: str) -> str:
     rows += [[f"`{r['name']}`", f"not run: {r['reason']}"] for r in content["not_run"]]
     if limits := content["bayes_limit"]:
         rows.append(["Bayes limit (population)", *(_percent(limits[s]) for s in subsets)])
+    if limits := content.get("bayes_limit_here"):
+        rows.append(["Bayes limit (these clips)", *(_percent(limits[s]) for s in subsets)])
     rows = [[*row, *[""] * (len(head) - len(row))] for row in rows]
     stem = name.removesuffix(".json")
     figures = [f"![{what}]({folder}/{stem}-{what}.svg)" for what in ("size", "time")]
-    return "\n\n".join([caption, _table(head, rows), *_simple(content), *figures])
+    parts = [caption, _table(head, rows), *_versus(content), *_simple(content), *figures]
+    return "\n\n".join(parts)
+
+
+def _versus(content: Mapping[str, Any]) -> Iterable[str]:
+    """The row that was asked for minus each other one, by subset."""
+    found = content.get("versus") or {"minus": {}}
+    for other, by_subset in found["minus"].items():
+        parts = [
+            f"{subset} {_signed(one['difference']['estimate'])} "
+            f"({_signed(one['difference']['low'])} to {_signed(one['difference']['high'])}), "
+            f"p {_p(one['p_holm'])}"
+            for subset, one in by_subset.items()
+        ]
+        yield f"`{found['name']}` minus `{other}`: {'; '.join(parts)}."
 
 
 def _simple(content: Mapping[str, Any]) -> Iterable[str]:

@@ -43,6 +43,10 @@ def command(
         ),
     ] = None,
     split: Annotated[str, typer.Option(help="test or valid.")] = "test",
+    against: Annotated[
+        str | None,
+        typer.Option(help="A model; its difference to each other one, for every subset."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
 ) -> None:
     """Train several models with the same splits, seeds and budget: one table.
@@ -76,6 +80,7 @@ def command(
             trials=tune,
             settings=chosen,
             split=split,
+            against=against,
             observer=live,
             tick=live.encoding,
             say=lambda line: console.print(line, style="bold", markup=False, soft_wrap=True),

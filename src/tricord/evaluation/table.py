@@ -172,12 +172,15 @@ def evaluate(
     )
 
 
-def bayes_limits(data: Dataset) -> dict[Subset, float] | None:
-    """The simulation's Bayes limit in its population, by subset; None for real data."""
-    if data.simulation is None:
+def bayes_limits(data: Dataset, where: str = "population") -> dict[Subset, float] | None:
+    """The simulation's Bayes limit, by subset; None for real data and where it is not recorded.
+
+    where: "population", or "test": what the same classifier gets on test's very clips.
+    """
+    if data.simulation is None or where not in data.simulation["bayes_limit"]:
         return None
-    limit = data.simulation["bayes_limit"]["population"]["all"]
-    return {s: float(limit[str(s)][BAYES_RULE]) for s in Subset}
+    limit = data.simulation["bayes_limit"][where]["all"]
+    return {s: float(limit[str(s)][BAYES_RULE]) for s in Subset if str(s) in limit}
 
 
 def _check_same_labels(labels: LabelScheme, scheme: LabelScheme, name: str) -> None:

@@ -16,8 +16,8 @@ from typing import Any
 from tricord import api
 from tricord.config import CommonConfig, RunConfig
 from tricord.data.schema import Dataset
-from tricord.errors import TricordError
-from tricord.evaluation.table import MAJORITY, Evaluation
+from tricord.errors import ConfigError, TricordError
+from tricord.evaluation.table import MAJORITY, Evaluation, bayes_limits
 from tricord.experiments.compare_figures import write_figures
 from tricord.experiments.compare_plan import (
     KeptRunError,
@@ -35,6 +35,7 @@ from tricord.experiments.compare_table import (
     best_of,
     power_among,
     simple_rows,
+    versus,
 )
 from tricord.experiments.compare_text import markdown
 from tricord.features.text import Tick
@@ -62,6 +63,7 @@ def compare(
     trials: int = 0,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     split: str = "test",
+    against: str | None = None,
     observer: Observer | None = None,
     tick: Tick | None = None,
     say: Say = lambda line: None,
@@ -69,8 +71,9 @@ def compare(
     """Train, tune and evaluate these models on the same terms; writes the folder ``out``.
 
     seeds: how many, from 1, or which. trials: of tuning on valid for each model; 0 compares the
-    published settings. settings: model -> dotted path -> value, fixed. say: is told which model
-    and seed it is at. A model that cannot run on this data is a row that says why.
+    published settings. settings: model -> dotted path -> value, fixed. against: a model whose
+    difference to each other one is told for every subset. say: is told which model and seed it is
+    at. A model that cannot run on this data is a row that says why.
     Raises TricordError for a mistake in the arguments, for a folder that holds another
     comparison, and where no model ran.
     """
@@ -78,6 +81,8 @@ def compare(
     numbers = range(1, seeds + 1) if isinstance(seeds, int) else seeds
     plan = Plan(preset, tuple(models), tuple(numbers), trials, settings or {}, split)
     check_plan(plan, data)
+    if against is not None and against not in plan.models:
+        raise ConfigError(f"against: {against!r} is not one of the models compared")
     if trials:
         check_optuna()
     work = _Work(plan, data, Path(out), observer, tick, say)
@@ -85,7 +90,7 @@ def compare(
     found = [work.row_of(name, place) for place, name in enumerate(plan.models, start=1)]
     if all(isinstance(row, NotRun) for row in found):
         forget_if_bare(work.folder)
-    compared = _compared(plan, data, found)
+    compared = _compared(plan, data, found, against)
     write(compared, work.folder)
     return compared
 
@@ -248,7 +253,10 @@ def _speed(run: api.Run, data: Dataset, split: str) -> float:
 
 
 def _compared(
-    plan: Plan, data: Dataset, found: Sequence[tuple[Measured, Evaluation] | NotRun]
+    plan: Plan,
+    data: Dataset,
+    found: Sequence[tuple[Measured, Evaluation] | NotRun],
+    against: str | None,
 ) -> Compared:
     """The whole table; raises TricordError where there is no row."""
     not_run = [row for row in found if isinstance(row, NotRun)]
@@ -275,4 +283,8 @@ def _compared(
         simple=simple,
         power=power_among(rows, simple, about.videos),
         left_out=list(dict.fromkeys(line for _, one in ran for line in one.left_out)),
+        limits_here=about.limits and bayes_limits(data, plan.split),
+        versus=None
+        if against not in {row.name for row in rows}
+        else versus(rows, against, about.masks, about.videos),
     )

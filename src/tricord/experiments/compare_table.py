@@ -66,7 +66,7 @@ class NotRun:
 
 @dataclass(frozen=True)
 class Against:
-    """A row minus the best one; p is two-sided, p_holm corrected for the number of rows."""
+    """A row minus another; p is two-sided, p_holm corrected for the number of rows."""
 
     difference: Interval
     p: float
@@ -74,12 +74,30 @@ class Against:
 
 
 @dataclass(frozen=True)
+class Versus:
+    """The row `name` minus each other row, by subset; p_holm is corrected within a subset."""
+
+    name: str
+    others: Mapping[str, Mapping[Subset, Against]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for a result file."""
+        others = {
+            other: {str(s): asdict(found) for s, found in by_subset.items()}
+            for other, by_subset in self.others.items()
+        }
+        return {"name": self.name, "minus": others}
+
+
+@dataclass(frozen=True)
 class Compared:
     """The table with its provenance.
 
     floor: the majority of the training labels. against: by name, for all rows but the best.
-    limits: accuracy by subset of the Bayes limit, where it is known. simple: rows of what is
-    simple. power: of a comparison of two rows. left_out: what could not stand here, and why.
+    limits: accuracy by subset of the Bayes limit in its population, where it is known.
+    limits_here: the same rule's on these very clips. simple: rows of what is simple. power: of a
+    comparison of two rows. left_out: what could not stand here, and why. versus: the row that was
+    asked for minus each other one, by subset.
     """
 
     plan: Plan
@@ -98,6 +116,8 @@ class Compared:
     simple: Sequence[Row] = ()
     power: Power | None = None
     left_out: Sequence[str] = ()
+    limits_here: Mapping[Subset, float] | None = None
+    versus: Versus | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for a result file."""
@@ -114,7 +134,8 @@ class Compared:
             "data": {"source": self.source, "fingerprint": self.fingerprint},
             "versions": dict(self.versions),
             "clips": {str(s): n for s, n in self.clips.items()},
-            "bayes_limit": self.limits and {str(s): v for s, v in self.limits.items()},
+            "bayes_limit": _named(self.limits),
+            "bayes_limit_here": _named(self.limits_here),
             "majority": {str(s): _of(self.floor.cells[s]) for s in self.clips},
             "simple": [
                 {"name": r.name, "note": r.note, **{str(s): _of(r.cells[s]) for s in self.clips}}
@@ -124,6 +145,7 @@ class Compared:
             "left_out": list(self.left_out),
             "best": self.best,
             "rows": [self._row(row) for row in self.rows],
+            "versus": self.versus and self.versus.to_json(),
             "not_run": [asdict(row) for row in self.not_run],
         }
 
@@ -156,16 +178,44 @@ def against_best(
 
     p values are corrected by Holm's method for the number of rows.
     """
-    others = [row for row in rows if row is not best]
-    ours = best.row.right.astype(float)
-    found = [
-        over_seeds(o.row.right.astype(float), ours, videos, resamples=RESAMPLES).decision
-        for o in others
-    ]
+    ours = _right(best)
+    others = {row.name: (_right(row), ours) for row in rows if row is not best}
+    return _differences(others, videos)
+
+
+def versus(
+    rows: Sequence[Measured],
+    name: str,
+    masks: Mapping[Subset, NDArray[np.bool_]],
+    videos: NDArray[np.str_],
+) -> Versus:
+    """The row of this name minus each other, as `against_best` does it, on every subset's clips."""
+    ours = next(_right(row) for row in rows if row.name == name)
+    others = {row.name: _right(row) for row in rows if row.name != name}
+    found = {
+        subset: _differences(
+            {other: (ours[:, mask], theirs[:, mask]) for other, theirs in others.items()},
+            videos[mask],
+        )
+        for subset, mask in masks.items()
+        if mask.any()
+    }
+    return Versus(name, {o: {s: by_row[o] for s, by_row in found.items()} for o in others})
+
+
+def _right(row: Measured) -> NDArray[np.float64]:
+    return row.row.right.astype(float)
+
+
+def _differences(
+    pairs: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]],
+    videos: NDArray[np.str_],
+) -> dict[str, Against]:
+    found = [over_seeds(a, b, videos, resamples=RESAMPLES).decision for a, b in pairs.values()]
     corrected = holm([c.p for c in found])
     return {
-        other.name: Against(c.difference, c.p, float(p))
-        for other, c, p in zip(others, found, corrected, strict=True)
+        name: Against(c.difference, c.p, float(p))
+        for name, c, p in zip(pairs, found, corrected, strict=True)
     }
 
 
@@ -191,6 +241,10 @@ def power_among(rows: Sequence[Measured], simple: Sequence[Row], videos: NDArray
     ours = [row.row for row in rows]
     pairs = [(a.right, b.right) for i, a in enumerate(ours) for b in [*ours[i + 1 :], *simple]]
     return power_of(pairs, videos)
+
+
+def _named(limits: Mapping[Subset, float] | None) -> dict[str, float] | None:
+    return None if limits is None else {str(s): v for s, v in limits.items()}
 
 
 def _of(cell: Cell | None) -> dict[str, Any] | None:

@@ -7,7 +7,13 @@ from typing import Any
 
 from tricord.evaluation.rows import Cell, Row
 from tricord.evaluation.simple import in_words
-from tricord.experiments.compare_table import SIMULATED, Compared, Measured
+from tricord.experiments.compare_table import (
+    SIMULATED,
+    Against,
+    Compared,
+    Measured,
+    Versus,
+)
 from tricord.experiments.reproduce.table4 import QUOTED, UNKNOWN
 from tricord.models import registry
 from tricord.report.words import grid, p_value, percent, signed
@@ -66,7 +72,25 @@ def below(compared: Compared) -> list[str]:
     """What stands below the table: what each model is no worse than, power, what is left out."""
     stand = [line for row in compared.rows for line in in_words(row.name, row.simple)]
     power = [] if compared.power is None else [compared.power.note]
-    return [*stand, *power, *(f"left out: {reason}" for reason in compared.left_out)]
+    left_out = (f"left out: {reason}" for reason in compared.left_out)
+    return [*versus_in_words(compared.versus), *stand, *power, *left_out]
+
+
+def versus_in_words(found: Versus | None) -> list[str]:
+    """A line for each row that the row asked for is compared with."""
+    if found is None:
+        return []
+    return [
+        f"{found.name} minus {other}: "
+        + "; ".join(f"{subset} {_difference(one)}" for subset, one in by_subset.items())
+        for other, by_subset in found.others.items()
+    ]
+
+
+def _difference(one: Against) -> str:
+    low, high = (signed(100 * end, 1) for end in (one.difference.low, one.difference.high))
+    estimate = signed(100 * one.difference.estimate, 1)
+    return f"{estimate} ({low} to {high}), p {p_value(one.p_holm)}"
 
 
 def markdown(compared: Compared) -> str:
@@ -119,8 +143,14 @@ def _table(compared: Compared) -> str:
 def _limit(compared: Compared) -> str:
     if compared.limits is None:
         return ""
-    limits = ", ".join(f"{s} {percent(v)}" for s, v in compared.limits.items())
-    return f"Bayes limit of the simulation, in its population: {limits}."
+    text = f"Bayes limit of the simulation, in its population: {_listed(compared.limits)}"
+    if compared.limits_here is not None:
+        text += f"; the same classifier on these very clips: {_listed(compared.limits_here)}"
+    return f"{text}."
+
+
+def _listed(limits: Mapping[Subset, float]) -> str:
+    return ", ".join(f"{s} {percent(v)}" for s, v in limits.items())
 
 
 def _quoted(compared: Compared) -> str:

@@ -24,8 +24,16 @@ from tricord.experiments.compare_table import (
     NotRun,
     against_best,
     best_of,
+    versus,
 )
-from tricord.experiments.compare_text import amount, cells, markdown, quoted, three_digits
+from tricord.experiments.compare_text import (
+    amount,
+    cells,
+    markdown,
+    quoted,
+    three_digits,
+    versus_in_words,
+)
 from tricord.models import registry
 from tricord.types import Subset
 
@@ -107,6 +115,25 @@ def test_each_other_row_is_tested_against_the_best_and_corrected(order: Sequence
     assert found["self-mm"].difference.estimate == pytest.approx(0.75 - 0.875)
     smaller = min(found.values(), key=lambda a: a.p)
     assert smaller.p_holm == min(1, 2 * smaller.p)
+
+
+def test_the_row_asked_for_minus_each_other_in_every_subset() -> None:
+    rows = [measured(name) for name in RIGHT]
+    first = np.arange(8) < 4
+    masks = {Subset.TEST: first | ~first, Subset.MSC: first, Subset.MSI: np.zeros(8, bool)}
+    found = versus(rows, "self-mm", masks, VIDEOS)
+    assert set(found.others) == {"cmc", "early-fusion"}
+    assert set(found.others["cmc"]) == {Subset.TEST, Subset.MSC}, "no clip, no comparison"
+    whole = found.others["cmc"][Subset.TEST]
+    best = against_best(rows, best_of(rows), VIDEOS)["self-mm"]
+    assert whole.difference.estimate == best.difference.estimate
+    assert found.others["early-fusion"][Subset.MSC].difference.estimate == pytest.approx(1 / 8)
+    for subset in (Subset.TEST, Subset.MSC):
+        p = [by_subset[subset].p for by_subset in found.others.values()]
+        assert [b[subset].p_holm for b in found.others.values()] == holm(p).tolist()
+    assert found.to_json()["minus"]["cmc"]["D_test"]["p"] == whole.p
+    (line, _) = versus_in_words(found)
+    assert line.startswith("self-mm minus cmc: D_test −12.5 (")
 
 
 def test_a_single_row_has_nobody_to_stand_against() -> None:
