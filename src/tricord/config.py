@@ -121,7 +121,6 @@ class PretrainConfig(_StageConfig):
         before stage 1, from what models say of clips that they were not trained on.
     folds: of that, whole videos together.
     ema_epochs: the EMA copies' horizon, in epochs; None takes the momenta of Eq. 30.
-    weight_decay: of the unimodal models, decoupled.
     valid_targets: each modality's best epoch has the smallest cross-entropy of the EMA model on
         valid; "fixed" is against the multimodal label, "moving" against pseudo labels that move
         with the model, rounded to 4 decimals, as released (fidelity 10, 12). Labels of
@@ -132,7 +131,6 @@ class PretrainConfig(_StageConfig):
     refine: Literal["gradient", "posterior"] = "gradient"
     folds: Annotated[int, Field(ge=2)] = 3
     ema_epochs: Positive | None = None
-    weight_decay: Annotated[float, Field(ge=0)] = 0
     lr_audio_vision: Positive | None = None  # fidelity 9
     schedule: Literal["closed", "recursive"] = "closed"  # fidelity 4
     ema_buffers: bool = True  # fidelity 5

@@ -14,14 +14,12 @@ from tricord.models.cmc import CMC
 from tricord.types import Modality
 
 
-def _adam(groups: Iterable[dict[str, Any]], lr: float, decoupled: float = 0) -> torch.optim.Adam:
+def _adam(groups: Iterable[dict[str, Any]], lr: float) -> torch.optim.Adam:
     """Fused: one pass over the memory; a language model's update took ten times as long without.
 
     Dense for embeddings too: weight decay, as part of the gradient, moves every row in every step.
     """
     kept = [{**g, "params": list(g["params"])} for g in groups]
-    if decoupled:  # weight decay apart from the gradient: Loshchilov and Hutter, ICLR 2019
-        return torch.optim.AdamW(kept, lr=lr, weight_decay=decoupled, fused=True)
     return torch.optim.Adam(kept, lr=lr, fused=True)
 
 
@@ -49,7 +47,7 @@ def pretrain_optimizers(model: CMC, config: RunConfig) -> list[torch.optim.Adam]
         }
         for name, module in model.unimodal.items()
     ]
-    own = _adam(groups, config.pretrain.lr, config.pretrain.weight_decay)
+    own = _adam(groups, config.pretrain.lr)
     return [own, *_language(model.language, config.text)]
 
 
