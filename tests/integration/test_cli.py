@@ -616,3 +616,5 @@ def test_an_epoch_s_line_says_what_the_epoch_is_judged_by() -> None:
     ):
         row = {"train_loss": 1.0, "valid_loss": 0.25, **more}
         assert describe_epoch(row) == f"loss 1.000 | valid {shown}"
+    handed_over = {"valid_consensus": 0.5, "valid_loss": 0.25}
+    assert describe_epoch(handed_over) == "as handed over | valid consensus 0.500"

@@ -124,7 +124,7 @@ def describe_epoch(row: Mapping[str, float]) -> str:
     elif "supcon" in valid:  # stage 1, which looks at each modality by itself
         shown = [n for n in valid if n not in ("supcon", "loss")]
     parts = [
-        f"loss {row['train_loss']:.3f}",
+        f"loss {row['train_loss']:.3f}" if "train_loss" in row else "as handed over",
         "valid " + " ".join(f"{n} {valid[n]:.3f}" for n in shown),
     ]
     if moved:

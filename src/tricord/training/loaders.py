@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 
+import numpy as np
+
 from tricord.config import CommonConfig
 from tricord.data.batching import Loader, TensorTable
 from tricord.data.schema import Dataset, FeatureTable, Ragged
@@ -103,10 +105,17 @@ def model_inputs(
 
 
 def check_splits(data: Dataset) -> None:
-    """Training needs train and valid, each with clips."""
+    """Training needs train and valid, and labels in both: valid chooses the epoch.
+
+    Raises DataError.
+    """
     for split in ("train", "valid"):
         if split not in data:
             raise DataError(
                 f"{data.source}: split '{split}' not found, needed for training; "
                 f"the file has {list(data)} (tricord data split makes splits)"
+            )
+        if np.isnan(data[split].scores[:, 0]).all():
+            raise DataError(
+                f"{data.source}: split '{split}': no clip has a multimodal label, expected some"
             )

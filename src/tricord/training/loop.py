@@ -187,7 +187,7 @@ def fit(
     observer = observer or Observer()
     progress = _resume(stage, checkpoint)
     observer.stage_started(stage, progress)
-    _start(stage, progress)
+    _start(stage, progress, observer)
     while progress.epoch < stage.epochs and (
         stage.patience is None or progress.stale < stage.patience
     ):
@@ -208,13 +208,14 @@ def fit(
     return progress.history
 
 
-def _start(stage: Stage, progress: Progress) -> None:
+def _start(stage: Stage, progress: Progress, observer: Observer) -> None:
     """Note epoch 0 where it counts."""
     started = time.monotonic()
     if progress.history or (report := stage.start()) is None:
         return
     _check_finite(stage, 0, report.metrics)
     progress.history.append(_row(0, {"frames": 0.0}, report, started))
+    observer.epoch_done(stage, progress)
 
 
 def _row(

@@ -584,3 +584,10 @@ def test_unimodal_labels_are_needed_for_cmc_gt() -> None:
     bare = Dataset({k: strip(t) for k, t in data.splits.items()}, data.source)
     with pytest.raises(DataError, match=r"^tiny.pkl: no unimodal labels for audio found"):
         train(bare, {"pretrain.labels": "ground_truth"})
+
+
+def test_valid_needs_a_label_since_it_chooses_the_epoch() -> None:
+    data = tiny_data.dataset()
+    valid = replace(data["valid"], scores=np.full_like(data["valid"].scores, np.nan))
+    with pytest.raises(DataError, match="split 'valid': no clip has a multimodal label"):
+        train(replace(data, splits={**data.splits, "valid": valid}))
