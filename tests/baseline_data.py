@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import tiny_data
-from tricord.config import BaselineConfig
+from tricord.baseline_config import BaselineConfig
 from tricord.data.batching import TensorTable
 from tricord.data.schema import Dataset
 from tricord.features.text import TextSource

@@ -18,7 +18,8 @@ FILES = sorted((SOURCE / "tricord").rglob("*.py"))
 
 # From left to right; a module imports from its own group and from those on its left.
 LAYERS = (
-    ("_version", "_lazy", "errors", "files", "types", "labels", "config", "presets", "track"),
+    ("_version", "_lazy", "errors", "files", "types", "labels", "config"),
+    ("baseline_config", "presets", "track"),
     (
         *("nn", "plgm", "transition", "evaluation.metrics", "evaluation.statistics"),
         *("evaluation.calibration", "evaluation.conflict", "evaluation.selective"),

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tricord.errors import ConfigError
 from tricord.labels import LabelScheme
-from tricord.types import MODALITIES
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -22,18 +21,20 @@ Count = Annotated[int, Field(ge=1)]
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
-class _Settings(BaseModel):
+class Settings(BaseModel):
+    """Frozen; an unknown name or a number that is not finite is an error."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Momentum(_Settings):
+class Momentum(Settings):
     """m^0 and gamma of Eq. 30."""
 
     initial: Share
     decay: Annotated[float, Field(ge=0)]
 
 
-class EncoderConfig(_Settings):
+class EncoderConfig(Settings):
     """One modality's encoder and classifier (Table III)."""
 
     layers: Count
@@ -43,7 +44,7 @@ class EncoderConfig(_Settings):
     model_momentum: Momentum
 
 
-class ModelConfig(_Settings):
+class ModelConfig(Settings):
     """Shapes of the network.
 
     score_head: also tell the score, by a linear layer on h_m (Eq. 12) that changes nothing before
@@ -62,7 +63,7 @@ class ModelConfig(_Settings):
     padding: Literal["masked", "ignored"] = "masked"  # fidelity 1
 
 
-class TextConfig(_Settings):
+class TextConfig(Settings):
     """Where text features come from.
 
     source: "features" are ready ones from the file, "tokens" its `text_bert` rows, "raw" its
@@ -95,7 +96,7 @@ class TextConfig(_Settings):
         return self
 
 
-class SupConConfig(_Settings):
+class SupConConfig(Settings):
     """Eq. 8; form and labels are options (fidelity 6)."""
 
     temperature: Positive = 0.07  # fidelity 6
@@ -104,7 +105,7 @@ class SupConConfig(_Settings):
     arithmetic: Literal["stable", "released"] = "stable"
 
 
-class _StageConfig(_Settings):
+class _StageConfig(Settings):
     epochs: Annotated[int, Field(ge=0)] = 100  # IV-A-4
     patience: Count = 10  # IV-A-4
     batch_size: Count = 64  # IV-A-4
@@ -162,7 +163,7 @@ class FinetuneConfig(_StageConfig):
         return self
 
 
-class CommonConfig(_Settings):
+class CommonConfig(Settings):
     """What defines a training run of any model, except data and seed."""
 
     preset: str
@@ -218,71 +219,6 @@ class CommonConfig(_Settings):
             place = ".".join(str(p) for p in first["loc"])
             message = first["msg"].removeprefix("Value error, ")
             raise ConfigError(f"setting {place}: {message}" if place else message) from error
-
-
-class Rate(_Settings):
-    """Of one optimiser group."""
-
-    lr: Positive
-    weight_decay: Annotated[float, Field(ge=0)] = 0
-
-
-class BaselineConfig(CommonConfig):
-    """What the settings of all baselines have; each model's own file adds the rest.
-
-    epochs: at most; most of the originals have no limit but their patience.
-    accumulate: batches whose gradients are summed before a step. leftovers: what becomes of fewer
-        at an epoch's end; the originals drop them.
-    rates: by optimiser group: a modality, or "other".
-    possible_heads: which kinds of output the model can have (`LabelScheme.head`). frozen_text:
-        whether it takes a language model's features as they are, as published.
-    text_vector: what stands for a whole sentence: its first frame (the [CLS] of a language model),
-        or the mean of its frames; "auto" takes the first where text.encoder names a model.
-    rounding: decimals of the loss that selects the epoch; None for all.
-    """
-
-    possible_heads: ClassVar[tuple[str, ...]] = ("regression",)
-    frozen_text: ClassVar[bool] = False
-
-    modalities: tuple[str, ...] = MODALITIES
-    epochs: Count = 200
-    patience: Count | None = 8
-    batch_size: Count = 32
-    accumulate: Count = 1
-    leftovers: Literal["step", "drop"] = "step"
-    rates: dict[str, Rate]
-    text_vector: Literal["auto", "first", "mean"] = "auto"
-    rounding: Annotated[int, Field(ge=0)] | None = None
-
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        if self.labels.head not in self.possible_heads:
-            raise ValueError(
-                f"labels.head: this model has no {self.labels.head!r}, it needs scores"
-            )
-        if self.frozen_text and self.text.finetune:
-            raise ValueError("text.finetune: this model's language model is frozen, as published")
-        if "other" not in self.rates:
-            raise ValueError("rates.other: is needed")
-        return self
-
-    @property
-    def first_frame(self) -> bool:
-        """Whether a sentence is represented by its first frame."""
-        if self.text_vector == "auto":
-            return self.text.encoder is not None
-        return self.text_vector == "first"
-
-    def only(self, names: Iterable[str]) -> Self:
-        """The same settings for those of its modalities that the data has: text, audio, vision."""
-        names = list(names)
-        if strange := [n for n in names if n not in MODALITIES]:
-            raise ConfigError(f"modalities: no settings for {strange[0]!r}")
-        found = [n for n in MODALITIES if n in names and n in self.modalities]
-        if not found:
-            wanted, there = ", ".join(self.modalities), ", ".join(names)
-            raise ConfigError(f"modalities: this model reads {wanted}; the data has {there}")
-        return self._with({"modalities": found})
 
 
 class RunConfig(CommonConfig):

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from tricord.config import BaselineConfig
+from tricord.baseline_config import BaselineConfig
 from tricord.features.text import TEXT
 from tricord.models import registry
 from tricord.models.baselines.base import Baseline, BaselineStage

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from tricord.config import Rate, RunConfig, TextConfig
+from tricord.baseline_config import Rate
+from tricord.config import RunConfig, TextConfig
 from tricord.models.cmc import CMC
 from tricord.types import Modality
 

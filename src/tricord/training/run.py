@@ -7,7 +7,9 @@ from typing import Any
 
 import torch
 
-from tricord.config import BaselineConfig, CommonConfig, RunConfig
+from tricord.baseline_config import BaselineConfig
+from tricord.clips.recipe import KEY, Recipe
+from tricord.config import CommonConfig, RunConfig
 from tricord.data.schema import Dataset
 from tricord.errors import ConfigError, ModelError
 from tricord.features.text import Tick
@@ -61,6 +63,7 @@ def load_trained(folder: Path) -> TrainedModel:
         config = type(registry.get(about["name"]).config("tiny")).of(about["config"])
         known = {key: about[key] for key in ("name", "seed", "widths", "versions")}
         known |= {key: about["data"][key] for key in ("fingerprint", "simulated")}
+        known["recipe"] = None if KEY not in about else Recipe.model_validate(about[KEY])
     except (ConfigError, KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ModelError(f"{folder / MODEL_FILE}: no description of a model ({reason})") from None

@@ -13,7 +13,8 @@ import torch
 import tiny_data
 import tiny_reader
 from tricord import api
-from tricord.config import BaselineConfig, CommonConfig
+from tricord.baseline_config import BaselineConfig
+from tricord.config import CommonConfig
 from tricord.data.schema import Dataset
 from tricord.errors import ConfigError, DataError, ModelError, TricordError
 from tricord.inference.predictor import predict

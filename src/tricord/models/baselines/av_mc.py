@@ -11,7 +11,8 @@ from typing import ClassVar, Literal, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from tricord.config import BaselineConfig, Count, Dropout, Rate
+from tricord.baseline_config import BaselineConfig, Rate
+from tricord.config import Count, Dropout
 from tricord.data.pooling import one_frame
 from tricord.data.schema import FeatureTable, Ragged
 from tricord.models.baselines.base import TEXT, Baseline, BaselineStage, scores_of

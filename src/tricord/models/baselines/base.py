@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tricord import presets
-from tricord.config import BaselineConfig
+from tricord.baseline_config import BaselineConfig
 from tricord.data.batching import Loader
 from tricord.labels import LabelScheme
 from tricord.models.network import Network

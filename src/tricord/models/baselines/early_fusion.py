@@ -8,7 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from tricord.config import BaselineConfig, Count, Dropout, Rate
+from tricord.baseline_config import BaselineConfig, Rate
+from tricord.config import Count, Dropout
 from tricord.models.baselines.base import Baseline, scores_of
 from tricord.models.entry import Choice, Entry, Range
 from tricord.nn.clips import mean_frames

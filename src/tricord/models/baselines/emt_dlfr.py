@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from tricord.config import BaselineConfig, Count, Dropout, Rate, Share, TextConfig
+from tricord.baseline_config import BaselineConfig, Rate
+from tricord.config import Count, Dropout, Share, TextConfig
 from tricord.data.batching import Loader, TensorTable
 from tricord.data.corrupt import draw_kept
 from tricord.data.schema import FeatureTable, Ragged

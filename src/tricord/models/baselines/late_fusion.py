@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from tricord import presets
-from tricord.config import BaselineConfig, EncoderConfig, ModelConfig, Rate
+from tricord.baseline_config import BaselineConfig, Rate
+from tricord.config import EncoderConfig, ModelConfig
 from tricord.models.baselines.base import Baseline, BaselineStage, scores_of
 from tricord.models.entry import Entry, Range
 from tricord.models.unimodal import Unimodal

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from tricord.config import Count, Rate
+from tricord.baseline_config import Rate
+from tricord.config import Count
 from tricord.models.baselines.base import scores_of
 from tricord.models.baselines.tfn import TINY, Embedded, EmbeddedConfig, with_one
 from tricord.models.entry import Choice, Entry, Range

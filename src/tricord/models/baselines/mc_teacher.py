@@ -17,7 +17,8 @@ import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from tricord.config import BaselineConfig, Count, Dropout, Positive, Rate, Share
+from tricord.baseline_config import BaselineConfig, Rate
+from tricord.config import Count, Dropout, Positive, Share
 from tricord.data.schema import UNLABELLED
 from tricord.errors import DataError
 from tricord.models.baselines.base import TEXT, Baseline, scores_of

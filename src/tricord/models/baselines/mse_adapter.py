@@ -19,7 +19,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from tricord.config import BaselineConfig, Count, Positive, Rate, Share
+from tricord.baseline_config import BaselineConfig, Rate
+from tricord.config import Count, Positive, Share
 from tricord.data.batching import Loader
 from tricord.data.schema import FeatureTable, Ragged
 from tricord.errors import ConfigError, DataError

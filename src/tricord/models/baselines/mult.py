@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from tricord.config import BaselineConfig, Count, Dropout, Positive, Rate
+from tricord.baseline_config import BaselineConfig, Rate
+from tricord.config import Count, Dropout, Positive
 from tricord.models.baselines.base import TEXT, Baseline, BaselineStage, scores_of
 from tricord.models.entry import Choice, Entry, Range
 from tricord.nn.chunks import plan

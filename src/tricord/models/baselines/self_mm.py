@@ -13,7 +13,8 @@ from typing import Any, Literal, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from tricord.config import BaselineConfig, Count, Dropout, Rate
+from tricord.baseline_config import BaselineConfig, Rate
+from tricord.config import Count, Dropout
 from tricord.data.batching import Loader
 from tricord.data.pooling import one_frame
 from tricord.data.schema import FeatureTable, Ragged

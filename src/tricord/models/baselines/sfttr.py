@@ -14,7 +14,8 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from tricord.config import BaselineConfig, Count, Dropout, Positive, Rate, Share, TextConfig
+from tricord.baseline_config import BaselineConfig, Rate
+from tricord.config import Count, Dropout, Positive, Share, TextConfig
 from tricord.errors import ConfigError
 from tricord.models.baselines.base import TEXT, Baseline, BaselineStage, scores_of
 from tricord.models.baselines.sfttr_companions import DRAWN

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tricord.config import BaselineConfig, Count, Dropout, Rate
+from tricord.baseline_config import BaselineConfig, Rate
+from tricord.config import Count, Dropout
 from tricord.models.baselines.base import TEXT, Baseline, scores_of
 from tricord.models.entry import Choice, Entry, Range
 from tricord.nn.subnets import MeanSubnet, RecurrentSubnet

@@ -11,7 +11,7 @@ import torch
 import baseline_data
 import builders
 import tiny_data
-from tricord.config import BaselineConfig, Rate
+from tricord.baseline_config import BaselineConfig, Rate
 from tricord.data.schema import Dataset
 from tricord.errors import ConfigError
 from tricord.evaluation.table import evaluate
