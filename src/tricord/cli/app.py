@@ -8,13 +8,16 @@ import typer
 
 from tricord.cli import (
     bench,
+    clips,
     compare,
     confidence,
     data,
     demo,
     evaluate,
+    extract,
     importance,
     labels,
+    leave_out,
     models,
     predict,
     reproduce,
@@ -50,6 +53,8 @@ app = typer.Typer(
 app.command("demo")(demo.command)
 app.command("simulate")(simulate.command)
 app.add_typer(data.app, name="data")
+app.add_typer(clips.app, name="clips")
+app.command("extract")(extract.command)
 app.command("train")(train.command)
 app.command("evaluate")(evaluate.command)
 app.command("labels")(labels.command)
@@ -57,6 +62,7 @@ app.command("predict")(predict.command)
 app.command("confidence")(confidence.command)
 app.command("models")(models.command)
 app.command("compare")(compare.command)
+app.command("leave-out")(leave_out.command)
 app.command("importance")(importance.command)
 app.command("robustness")(robustness.command)
 app.command("reproduce")(reproduce.command)

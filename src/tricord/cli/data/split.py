@@ -56,7 +56,7 @@ def command(
     parts = _numbers(shares)
     data = opened(source, out, overwrite=overwrite)
     admit(data, lazy=True)  # a clip that is there twice could be in two splits
-    groups, notes = _groups(data, by)
+    groups, notes = groups_by(data, by)
     with console.status("looking for even splits"):
         made, report = split_by_group(data, groups, parts, seed, keep_test=keep_test)
     done = {
@@ -80,8 +80,8 @@ def _numbers(text: str) -> tuple[float, ...]:
         raise ConfigError(f"--shares: {text!r} found, expected one such as 0.6,0.2,0.2") from None
 
 
-def _groups(data: Dataset, by: str) -> tuple[Mapping[str, Sequence[str]], tuple[str, ...]]:
-    """The group of each clip, and what to say of it."""
+def groups_by(data: Dataset, by: str) -> tuple[Mapping[str, Sequence[str]], tuple[str, ...]]:
+    """Split -> the group of each clip (video, speaker, or by a file), and what to say of it."""
     from pathlib import Path
 
     from tricord.data.derive.grouping import groups_of, read_groups
