@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tricord.config import CommonConfig
 from tricord.data.load import load
-from tricord.data.schema import Dataset, FeatureTable
+from tricord.data.schema import Dataset
 from tricord.data.validate import check_labels
 from tricord.errors import ConfigError, DataError, ModelError, TricordError
 from tricord.evaluation.table import Evaluation, evaluate
@@ -21,8 +19,11 @@ from tricord.inference.predictor import Predictions, predict
 from tricord.labels import nominal
 from tricord.models import registry
 from tricord.models.network import Network
+from tricord.presets import AUTOMATIC
+from tricord.training.automatic import choose, explained
 from tricord.training.checkpoint import read_json, write_json
 from tricord.training.folder import CHECKPOINT_MINUTES, MODEL_FILE
+from tricord.training.label_kinds import words_alone
 from tricord.training.loop import Observer
 from tricord.training.run import load_trained, train_one
 from tricord.training.trained import TrainedModel, versions
@@ -117,7 +118,7 @@ def checked(data: Dataset, config: CommonConfig) -> Dataset:
 
 def config_for(
     data: Dataset,
-    preset: str,
+    preset: str | None = None,
     model: str = "cmc",
     settings: Mapping[str, Any] | None = None,
     *,
@@ -125,28 +126,25 @@ def config_for(
 ) -> CommonConfig:
     """A model's settings for a preset, made to fit the data's modalities and labels.
 
+    preset: without one, or "automatic", classes and sizes are chosen from train and valid.
     released: all options as in the released implementation, before the settings.
     """
-    config: CommonConfig = registry.get(model).config(preset)
-    train = data.splits.get("train")
-    if train is not None and (words := _words_alone(train)):
-        config = config.with_labels(nominal(words))
-    config = (config.released() if released else config).with_settings(settings or {})
+    entry, by_hand = registry.get(model), settings or {}
+    if preset is None or preset == AUTOMATIC:
+        choice = choose(data, by_hand)
+        config: CommonConfig = choice.applied(entry.config(choice.size.preset))
+    else:
+        config = entry.config(preset)
+        train = data.splits.get("train")
+        if train is not None and (words := words_alone(train)):
+            config = config.with_labels(nominal(words))
+    config = (config.released() if released else config).with_settings(by_hand)
     return config.only(with_words(data, config.text).modalities)
-
-
-def _words_alone(table: FeatureTable) -> tuple[str, ...]:
-    """The label words, where scores are unknown or do no more than number the words."""
-    words = sorted(set(table.label_names or ()))
-    scores = table.scores[:, 0]
-    pairs = set(zip(table.label_names or (), scores.tolist(), strict=False))
-    numbered = sorted(number for _, number in pairs) == list(range(len(words)))
-    return tuple(words) if numbered or np.isnan(scores).all() else ()
 
 
 def train(
     data: Dataset | str | Path,
-    preset: str,
+    preset: str | None = None,
     model: str = "cmc",
     seed: int | Sequence[int] = 1,
     out: str | Path | None = None,
@@ -161,8 +159,9 @@ def train(
 ) -> Run:
     """Train a model on train and valid; the test split is sealed.
 
-    data: a data set or a file. preset: a name of `tricord.presets`. model: a name of
-    `tricord.models.registry`. seed: one or several. out: folder to keep the run in.
+    data: a data set or a file. preset: a name of `tricord.presets`; without one, settings are
+    chosen from the data. model: a name of `tricord.models.registry`. seed: one or several. out:
+    folder to keep the run in.
     settings: dotted path -> value, as `CommonConfig.with_settings`. config: used as it is, instead
     of preset, model and settings. pretrained: take stage 1 from this run, seed by seed.
     resume: continue a run that was stopped; the result has the same bits as without the stop.
@@ -249,6 +248,7 @@ def _description(
         "model": model,
         "seeds": list(seeds),
         "config": config.model_dump(mode="json"),
+        "chosen": [line.to_json() for line in explained(data, config)],
         "versions": versions(),
         "data": {
             "source": str(Path(data.source).resolve()),

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from tricord.config import (
@@ -32,6 +33,10 @@ _MODEL_MOMENTUM = {
     Modality.AUDIO: Momentum(initial=0.9, decay=5.0),
     Modality.VISION: Momentum(initial=0.6, decay=2.0),
 }
+AUTOMATIC = "automatic"  # the name where there is none: settings come from the data
+BOUNDS = (1.0, 3.0)  # of signed scores: CH-SIMS's, then CMU-MOSI's
+MOST_GRADES = 11  # whole numbers that are classes: 0 to 10 at most
+FEW_CLIPS = 5  # of a class: with fewer in train a user is warned
 Method = Literal["paper", "tricord"]
 METHODS: Mapping[str, Mapping[str, Any]] = {
     "paper": {},
@@ -127,3 +132,28 @@ def get(name: str, method: Method = "paper") -> RunConfig:
     if name not in PRESETS:
         raise ConfigError(f"preset {name!r} does not exist; there is: {', '.join(PRESETS)}")
     return PRESETS[name](method)
+
+
+@dataclass(frozen=True)
+class Size:
+    """Whose settings suit a number of clips.
+
+    below: clips of train, fewer than these; None for any number. why: in words.
+    """
+
+    below: int | None
+    preset: str
+    why: str
+
+
+# Rough marks: CMU-MOSI and CH-SIMS train on some 1300 clips, CMU-MOSEI on 16 thousand (Table II).
+SIZES = (
+    Size(600, "mosi", "fewer than 600 clips to train on"),
+    Size(6000, "ch-sims", "600 to 5999 clips to train on, as CH-SIMS has"),
+    Size(None, "mosei", "6000 clips to train on or more, as CMU-MOSEI has"),
+)
+
+
+def of_size(clips: int) -> Size:
+    """The settings for this many clips of train."""
+    return next(size for size in SIZES if size.below is None or clips < size.below)

@@ -334,7 +334,7 @@ MISTAKES: list[tuple[list[str], list[str]]] = [
     ([*TRAIN, "--seed", "1", "--seed", "1"], ["seed"]),
     ([*TRAIN, "--seed", "one"], ["--seed"]),
     ([*TRAIN, "--speed", "9"], ["--speed"]),
-    (["train", "sim.pkl", "--out", "new"], ["--preset"]),
+    (["train", "sim.pkl"], ["--out"]),
     (["train", "sim.pkl", "--preset", "tiny"], ["--out"]),
     (["train", "sim.pkl", "--preset", "tiny", "--out", "run"], ["run", "already holds a run"]),
     (["train", "sim.pkl", "--preset", "tiny", "--out", "thesis"], ["thesis", "is not a run"]),

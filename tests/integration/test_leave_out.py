@@ -46,9 +46,9 @@ def test_every_clip_is_decided_by_models_that_never_saw_its_group(
     seen: list[tuple[Dataset, str, Path]] = []
     train = api.train
 
-    def spy(given: Dataset, preset: str, model: str, seeds: Any, folder: Path, **more: Any) -> Any:
-        seen.append((given, model, folder))
-        return train(given, preset, model, seeds, folder, **more)
+    def spy(given: Dataset, *, model: str, out: Path, **more: Any) -> Any:
+        seen.append((given, model, out))
+        return train(given, model=model, out=out, **more)
 
     monkeypatch.setattr(api, "train", spy)
     found = leave_out(data, groups_of(data), PLAN, tmp_path / "again")
@@ -131,6 +131,19 @@ def test_clips_without_a_label_are_left_out(data: Dataset, tmp_path: Path) -> No
     plan = replace(PLAN, models=("text-only",), seeds=(1,), settings=own)
     found = leave_out(more, groups_of(more), plan, tmp_path / "out")
     assert len(found.groups) == 14
+
+
+def test_without_a_preset_all_groups_have_the_settings_of_the_first(
+    data: Dataset, tmp_path: Path
+) -> None:
+    plan = replace(PLAN, preset=None, models=("text-only",), seeds=(1,))
+    plan = replace(plan, settings={"text-only": SETTINGS["text-only"]})
+    leave_out(data, groups_of(data), plan, tmp_path / "out")
+    runs = sorted((tmp_path / "out").glob("*/text-only/run.json"))
+    configs = [json.loads(run.read_text())["config"] for run in runs]
+    assert len(configs) == 5
+    assert all(config == configs[0] for config in configs)
+    assert configs[0]["preset"] == "automatic"
 
 
 def test_as_a_user_types_it(data: Dataset, tmp_path: Path, user: Type) -> None:

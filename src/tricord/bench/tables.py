@@ -122,11 +122,39 @@ def _growth(content: Content) -> Table:
     return Table(title, ["", "values", "seconds", "exponent", "R2"], rows, notes)
 
 
+def _extract(content: Content) -> Table:
+    rows = []
+    for name, found in content["recipes"].items():
+        faces = "-" if found["faces"] is None else f"{100 * found['faces']:.0f} %"
+        parts = (found["parts"].get(part) for part in ("text", "audio", "vision"))
+        rows.append(
+            [
+                name,
+                _number(found["clips_per_s"]),
+                f"{found['real_time_factor']:.1f}",
+                *(_number(part) for part in parts),
+                faces,
+                _number(found["peak_rss_mib"]),
+            ]
+        )
+    clips = content["clips"]
+    notes = [
+        _said(content),
+        f"Median of {content['runs']} runs over {clips['count']} drawn clips of "
+        f"{clips['seconds']:g} s, {clips['width']}x{clips['height']} at {clips['fps']} pictures a "
+        f"second, of which {content['pictures_per_s']:g} are looked at.",
+        *(f"Not measured: {name} ({why})." for name, why in content["left_out"].items()),
+    ]
+    head = ["recipe", "clips/s", "x real time", "text s", "audio s", "vision s", "faces", "MiB"]
+    return Table("Measuring clips on one core", head, rows, notes)
+
+
 _KINDS: dict[str, Callable[[Content], Table]] = {
     "bench train": _train,
     "bench predict": _predict,
     "bench load": _load,
     "bench growth": _growth,
+    "bench extract": _extract,
 }
 _OF = ("fp32", "bf16")
 

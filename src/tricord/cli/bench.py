@@ -17,16 +17,22 @@ if TYPE_CHECKING:
     from tricord.bench.session import Watch
     from tricord.bench.tables import Table
 
-KINDS = ("train", "predict", "load", "growth")
+KINDS = ("train", "predict", "load", "growth", "extract")
 BASELINES = ("naive", "none")
 
 
 def command(
     what: Annotated[
-        str, typer.Argument(help="train, predict, load, or growth: how the cost of stage 1 grows.")
+        str,
+        typer.Argument(
+            help="train, predict, load, extract, or growth: how the cost of stage 1 grows."
+        ),
     ] = "train",
     size: Annotated[
-        str, typer.Option(help="ch-sims, ch-sims-v2, mosi, mosei or tiny; growth has its own.")
+        str,
+        typer.Option(
+            help="ch-sims, ch-sims-v2, mosi, mosei or tiny; growth and extract have their own."
+        ),
     ] = "ch-sims",
     against: Annotated[
         str, typer.Option(help="For train: naive, the same computation written plainly, or none.")
@@ -39,6 +45,8 @@ def command(
     out: Annotated[Path | None, typer.Option(help="A JSON file to write as well.")] = None,
 ) -> None:
     """Measure speed and memory on SIMULATED data, and against the machine's own limits.
+
+    extract: drawn clips through each recipe that is installed, on one core.
 
     Nothing is fetched: the language model has the shape of BERT-base and random weights. Minutes
     at ch-sims's size; nothing else should run meanwhile.
@@ -73,6 +81,7 @@ def command(
 def _measure(
     what: str, size: str, against: str, quick: bool, threads: int | None, watch: Watch
 ) -> dict[str, Any]:
+    from tricord.bench.extract import measure_extract
     from tricord.bench.growth import measure_growth
     from tricord.bench.load import measure_load
     from tricord.bench.predict import measure_predict
@@ -81,6 +90,8 @@ def _measure(
     if what == "train":
         plain = against == "naive"
         return measure_train(size, plain=plain, quick=quick, threads=threads, watch=watch)
+    if what == "extract":
+        return measure_extract(quick=quick, watch=watch)
     if what == "growth":
         return measure_growth(quick=quick, threads=threads, watch=watch)
     measure = measure_predict if what == "predict" else measure_load

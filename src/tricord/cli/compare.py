@@ -22,13 +22,17 @@ def command(
     file: Annotated[
         Path, typer.Argument(help="A feature file, a store or a folder, of any known kind.")
     ],
-    preset: Annotated[
-        str, typer.Option(help="ch-sims, ch-sims-v2, mosi, mosei or tiny: labels and sizes.")
-    ],
     models: Annotated[
         str, typer.Option(help="Names with commas between, or all; tricord models lists them.")
     ],
     out: Annotated[Path, typer.Option(help="The folder to make; it will hold all runs.")],
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="ch-sims, ch-sims-v2, mosi, mosei or tiny: labels and sizes; chosen from the "
+            "data if not given."
+        ),
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many trainings of each model.")] = 5,
     tune: Annotated[
         int,
@@ -66,6 +70,7 @@ def command(
     from tricord.cli.console import Live, console, read
     from tricord.cli.train import parse_settings
     from tricord.experiments.compare import compare
+    from tricord.presets import AUTOMATIC
 
     names = models_named(models)
     chosen = by_model(parse_settings(settings or []), names)
@@ -73,7 +78,7 @@ def command(
     with Live() as live, _say_how_to_go_on():
         compared = compare(
             data,
-            preset,
+            preset or AUTOMATIC,
             names,
             out,
             seeds=seeds,

@@ -9,16 +9,24 @@ import typer
 
 if TYPE_CHECKING:
     from tricord.api import Run
+    from tricord.config import CommonConfig
+    from tricord.data.schema import Dataset
+
+WIDTH, INDENT = 79, 10  # of lines, and of what stands before them
 
 
 def command(
     file: Annotated[
         Path, typer.Argument(help="A feature file, a store or a folder, of any known kind.")
     ],
-    preset: Annotated[
-        str, typer.Option(help="ch-sims, ch-sims-v2, mosi, mosei or tiny: labels and sizes.")
-    ],
     out: Annotated[Path, typer.Option(help="The folder to make; it will hold the run.")],
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="ch-sims, ch-sims-v2, mosi, mosei or tiny: labels and sizes; chosen from the "
+            "data if not given."
+        ),
+    ] = None,
     model: Annotated[
         str,
         typer.Option(
@@ -54,6 +62,7 @@ def command(
     Example:
 
     \b
+        tricord train mydata.tricord --out my-run
         tricord train sim.pkl --preset ch-sims --seed 1 --seed 2 --out my-run
     """
     from tricord import api
@@ -64,6 +73,7 @@ def command(
     chosen = parse_settings(settings or [])
     data = read(file)
     config = api.config_for(data, preset, model, chosen, released=released)
+    say_what_was_chosen(data, config)
     with Live() as live, say_what_is_kept(out):
         run = api.train(
             data,
@@ -83,6 +93,24 @@ def command(
         report(run, data, "test")
     else:
         typer.echo(f"kept in {out}; the test split was not touched: tricord evaluate {out}")
+
+
+def say_what_was_chosen(data: Dataset, config: CommonConfig) -> None:
+    """A line for each thing that was chosen from the data, with its reason."""
+    import textwrap
+
+    from tricord.cli.console import console
+    from tricord.training.automatic import explained
+
+    lines = explained(data, config)
+    if lines:
+        console.print("settings chosen from train and valid:", style="bold")
+    for line in lines:
+        text = f"{line.value} ({line.why})" if line.why else line.value
+        shown = textwrap.fill(
+            text, WIDTH, initial_indent=f"{line.what:<{INDENT}}", subsequent_indent=" " * INDENT
+        )
+        console.print(shown, markup=False, soft_wrap=True)
 
 
 def say_what_is_frozen(run: Run) -> None:

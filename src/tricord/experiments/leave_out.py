@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tricord import api
+from tricord.config import CommonConfig
 from tricord.data.derive.grouping import TEST, split_by_group
 from tricord.data.gather import gather
 from tricord.data.schema import UNLABELLED, UNSPLIT, Dataset, FeatureTable
@@ -44,7 +45,9 @@ Say = Callable[[str], object]
 
 @dataclass(frozen=True)
 class Plan:
-    """preset: None chooses settings for each group's training data. seeds: of training.
+    """preset: None chooses settings from what trains when the first group is left out, for all.
+
+    seeds: of training.
 
     valid: share of the clips that are left which choose epochs, in whole groups. settings: model
     -> dotted path -> value.
@@ -133,12 +136,15 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Work:
+    """configs: by model, the same for every group."""
+
     plan: Plan
     data: Dataset
     folder: Path
     observer: Observer | None
     tick: Tick | None
     say: Say
+    configs: dict[str, CommonConfig] = field(default_factory=dict)
 
     def of_group(
         self, table: FeatureTable, group_of: Sequence[str], name: str, number: int
@@ -179,14 +185,15 @@ class _Work:
         return made
 
     def _train(self, data: Dataset, model: str, folder: Path) -> api.Run:
-        settings = self.plan.settings.get(model, {})
+        if model not in self.configs:
+            settings = self.plan.settings.get(model, {})
+            self.configs[model] = api.config_for(data, self.plan.preset, model, settings)
         return api.train(
             data,
-            self.plan.preset,
-            model,
-            list(self.plan.seeds),
-            folder,
-            settings=settings,
+            model=model,
+            seed=list(self.plan.seeds),
+            out=folder,
+            config=self.configs[model],
             resume=True,
             observer=self.observer,
             tick=self.tick,
@@ -244,11 +251,6 @@ def _joined(
 ) -> LeftOut:
     """Rows over the clips of all groups, whole groups resampled."""
     scheme = parts[0].scheme
-    if any(part.scheme != scheme for part in parts):
-        raise DataError(
-            f"{data.source}: without one of the groups the labels are of another kind; name them "
-            "by a preset"
-        )
     scores = table.scores.copy()
     if scheme.nominal and table.label_names is not None:
         scores[:, 0] = scheme.encode(table.label_names)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tricord.evaluation.statistics import Interval
-from tricord.experiments.reproduce.drawing import INK, write_figure
+from tricord.experiments.reproduce.drawing import write_figure
 from tricord.experiments.robustness_result import Robustness, Subsets
 from tricord.experiments.robustness_text import CLEAN, TITLES, level_name
-from tricord.report.figures import GREY, LINES
+from tricord.report.figures import GREY, INK, LINES
 from tricord.types import Subset
 
 if TYPE_CHECKING:

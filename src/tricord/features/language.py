@@ -188,16 +188,23 @@ def tokenize(
     name: str, texts: Sequence[str], *, max_length: int, download: bool = False
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Words to (N, L) token ids, zero padded to the longest, and (N,) lengths."""
-    from transformers import AutoTokenizer
-
-    tokenizer = load_pretrained(AutoTokenizer, name, download)
-    if len(tokenizer) <= len(tokenizer.all_special_ids):  # every word would be unknown to it
-        raise ConfigError(f"text encoder {name!r} cannot be loaded: it has no vocabulary")
+    tokenizer = load_tokenizer(name, download)
     rows = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"]
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
     padded = np.zeros((len(rows), int(lengths.max(initial=1))), dtype=np.int64)
     padded[np.arange(padded.shape[1])[None, :] < lengths[:, None]] = np.concatenate(rows)
     return padded, lengths
+
+
+def load_tokenizer(name: str, download: bool, **messages: str) -> Any:
+    """A model's own tokenizer; messages: `what` and `allow` of `load_pretrained`."""
+    from transformers import AutoTokenizer
+
+    tokenizer = load_pretrained(AutoTokenizer, name, download, **messages)
+    if len(tokenizer) <= len(tokenizer.all_special_ids):  # every word would be unknown to it
+        what = messages.get("what", "text encoder")
+        raise ConfigError(f"{what} {name!r} cannot be loaded: it has no vocabulary")
+    return tokenizer
 
 
 def packaged(name: str) -> Path | None:
@@ -243,5 +250,7 @@ def load_pretrained(
         )
     except (OSError, ValueError, SafetensorError) as error:
         hint = f"it is not on this machine: name a local folder, or allow fetching it with {allow}"
+        if download:
+            hint = "it is neither on this machine nor can it be fetched: name a local folder"
         reason = str(error).strip().splitlines()[0] if looks_local else hint
         raise ConfigError(f"{what} {name!r} cannot be loaded: {reason}") from error

@@ -17,6 +17,7 @@ from tricord.errors import ModelError
 from tricord.evaluation.calibration import Calibration
 from tricord.evaluation.conflict import jensen_shannon
 from tricord.features.text import TEXT, Tick
+from tricord.inference.recipe import check_recipe
 from tricord.labels import LabelScheme
 from tricord.models.network import Network
 from tricord.training.cmc import TrainedCMC
@@ -148,7 +149,7 @@ def predict(
 
     Modalities that the data lacks are left out where the model can do without them
     (`Network.needs_all`), and `Predictions.present` says so. Raises ModelError where it cannot,
-    where there is none at all, and where a width is not the model's.
+    where there is none at all, and where a width or the recipe of the clips is not the model's.
     """
     tensors = _tensors(trained, data, split, tokens=trained.config.text.finetune, tick=tick)
     outputs, votes, weights, scores = _apply(trained.model, tensors)
@@ -222,6 +223,7 @@ def _tensors(
 ) -> TensorTable:
     """The model's inputs, in its order; labels are left out, so that any will do."""
     table, where = data[split], data.source
+    check_recipe(trained, data)
     check_widths(trained, table, where)
     nothing = {} if trained.model.needs_all else _nothing(trained, table)
     there = [name for name in trained.widths if name not in nothing]

@@ -25,6 +25,14 @@ Array = NDArray[np.float64]
 # Middle tones that can be told apart on white and on black, by colour-blind readers as well.
 BLUE, ORANGE, GREEN, GREY = "#3a86c8", "#d9772b", "#2a9d6f", "#8a8f98"
 LINES = (BLUE, ORANGE, GREEN, "#b06fc4", "#c9a227", "#4fb3bf", "#d1605e", GREY)
+INK = "#30343a"  # of letters and axes in a file of its own
+# negative, neutral, positive; told apart by colour-blind readers as well
+_SIGNS = ("#d9772b", "#a7abb3", "#3a86c8")
+# for words that are not in the Latin script; those that are installed are used, in this order
+_FONTS = (
+    *("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Micro Hei"),
+    *("WenQuanYi Zen Hei", "Microsoft YaHei", "PingFang SC", "SimHei", "Arial Unicode MS"),
+)
 _INK = "#010203"  # stands for the page's text colour
 _WIDTH = 3.5  # inches
 _LONGEST = 26  # characters of a row's name, so that it leaves room for the drawing
@@ -48,6 +56,21 @@ def in_colour(ink: str) -> dict[str, str]:
     """Settings by which letters and axes are of one colour."""
     letters = {f"{part}.color": ink for part in ("text", "xtick", "ytick")}
     return {**letters, **{f"axes.{part}color": ink for part in ("edge", "label", "title")}}
+
+
+def class_colours(classes: Sequence[str], *, ordered: bool) -> list[str]:
+    """One a class: from orange to blue where there are three in order."""
+    if ordered and len(classes) == len(_SIGNS):
+        return list(_SIGNS)
+    return [LINES[i % len(LINES)] for i in range(len(classes))]
+
+
+def families() -> list[str]:
+    """Fonts for words of any script, in the order in which letters are looked for."""
+    from matplotlib.font_manager import fontManager
+
+    installed = {font.name for font in fontManager.ttflist}
+    return ["sans-serif", *(name for name in _FONTS if name in installed)]
 
 
 def forest(

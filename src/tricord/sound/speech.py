@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 
 from tricord.errors import ConfigError
 from tricord.features.language import load_pretrained
+from tricord.features.weights import fingerprint, load_encoder
 from tricord.sound.extractor import Extractor, Waveform, numbered
 
 WHAT = "audio encoder"
@@ -30,24 +29,15 @@ def extractor(name: str, *, download: bool = False) -> Extractor:
     Nothing is fetched unless ``download``, and only weights in safetensors format are read. Raises
     ConfigError where there is no such model, or where it is not one that reads a waveform.
     """
-    from transformers import AutoFeatureExtractor, AutoModel
+    from transformers import AutoFeatureExtractor
 
     prepare = load_pretrained(AutoFeatureExtractor, name, download, WHAT, _ALLOW)
-    model, loaded = load_pretrained(
-        AutoModel,
-        name,
-        download,
-        WHAT,
-        _ALLOW,
-        use_safetensors=True,
-        dtype=torch.float32,
-        output_loading_info=True,
-    )
+    model, missing = load_encoder(name, download, WHAT, _ALLOW)
     config = model.config
     strides, kernels = (getattr(config, f"conv_{what}", None) for what in ("stride", "kernel"))
     if not strides or not kernels or not hasattr(prepare, "do_normalize"):
         raise ConfigError(f"{WHAT} {name!r} is a {config.model_type}, which reads no waveform")
-    absent = sorted(set(loaded["missing_keys"]) - _TRAINING_ONLY)
+    absent = [weight for weight in missing if weight not in _TRAINING_ONLY]
     if absent:  # they would be random numbers
         raise ConfigError(f"{WHAT} {name!r} cannot be loaded: it has no weights {absent[0]!r}")
     window, hop = receptive_field(kernels, strides)
@@ -59,12 +49,12 @@ def extractor(name: str, *, download: bool = False) -> Extractor:
         first=window / 2,
         shortest=window,
         columns=numbered("state", int(config.hidden_size)),
-        measure=_Encoder(model.eval(), bool(prepare.do_normalize)),
+        measure=_Encoder(model, bool(prepare.do_normalize)),
         settings={
             "kind": config.model_type,
             "layer": "last",
             "normalised": bool(prepare.do_normalize),
-            "model": fingerprint(model),
+            "model": fingerprint(model, _TRAINING_ONLY),
         },
         tools={library: version(library) for library in ("torch", "transformers")},
     )
@@ -98,16 +88,3 @@ def receptive_field(kernels: Sequence[int], strides: Sequence[int]) -> tuple[int
         window += (kernel - 1) * hop
         hop *= stride
     return window, hop
-
-
-def fingerprint(model: Any) -> str:
-    """SHA-256 of the model's settings and weights."""
-    settings: dict[str, Any] = model.config.to_dict()
-    settings.pop("_name_or_path", None)
-    settings.pop("transformers_version", None)
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
-    for name, weight in model.state_dict().items():
-        if name not in _TRAINING_ONLY:
-            digest.update(name.encode())
-            digest.update(weight.contiguous().numpy().data)
-    return digest.hexdigest()

@@ -17,7 +17,7 @@ from tricord.models.network import Network
 from tricord.training.folder import CHECKPOINT_FILE, CHECKPOINT_MINUTES, FolderCheckpoint
 from tricord.training.loaders import Loaders, check_splits, subseed
 from tricord.training.loop import Observer, Stage, fit
-from tricord.training.trained import TrainedModel
+from tricord.training.trained import TrainedModel, recipe_of
 
 C = TypeVar("C", bound=CommonConfig)
 
@@ -91,6 +91,7 @@ class Session(Generic[C]):
             "widths": dict(widths or self.widths),
             "fingerprint": self.fingerprint,
             "simulated": self.data.simulated,
+            "recipe": recipe_of(self.data),
             "text": None if self.config.text.finetune else self.source,
         }
 

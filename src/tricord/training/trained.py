@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from tricord._version import __version__
+from tricord.clips.recipe import KEY, Recipe, from_recipe
 from tricord.config import CommonConfig
+from tricord.data.schema import Dataset
 from tricord.errors import ModelError
 from tricord.evaluation.calibration import Calibration
 from tricord.features.language import TextEncoder
@@ -41,6 +43,7 @@ class TrainedModel:
 
     widths: modality -> numbers per frame. history: stage name -> one dict of numbers per epoch,
     in the order of training. calibration: None where probabilities are those of the logits.
+    recipe: how clips became the features it was trained on; None where the data did not say.
     """
 
     config: CommonConfig
@@ -54,6 +57,7 @@ class TrainedModel:
     versions: Mapping[str, str] = field(default_factory=versions, kw_only=True)
     text: TextSource | None = field(default=None, kw_only=True)
     calibration: Calibration | None = field(default=None, kw_only=True)
+    recipe: Recipe | None = field(default=None, kw_only=True)
 
     def text_source(self) -> TextSource:
         """The frozen text source, loaded when it is first needed."""
@@ -94,7 +98,8 @@ class TrainedModel:
         return int(sum(row["frames"] for rows in self.history.values() for row in rows))
 
     def about(self) -> dict[str, Any]:
-        """What the model is: settings, seed, versions, data, sizes."""
+        """What the model is: settings, seed, versions, data, sizes, and the recipe of its clips."""
+        recipe = {} if self.recipe is None else {KEY: self.recipe.model_dump(mode="json")}
         return {
             "name": self.name,
             "seed": self.seed,
@@ -104,7 +109,19 @@ class TrainedModel:
             "versions": dict(self.versions),
             "data": {"fingerprint": self.fingerprint, "simulated": self.simulated},
             "valid": self.selected(),
+            **recipe,
         }
+
+
+def recipe_of(data: Dataset) -> Recipe | None:
+    """How clips became the features of a data set; None where it was not made from clips by us.
+
+    Raises DataError where what it says of that cannot be read.
+    """
+    found = data.recipe.get(KEY)
+    if not isinstance(found, Mapping) or "version" not in found:  # another source's own word
+        return None
+    return from_recipe(data.recipe, data.source)
 
 
 def read_calibration(folder: Path) -> Calibration | None:

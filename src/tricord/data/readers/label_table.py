@@ -26,7 +26,15 @@ from tricord.data.readers.delimited import (
     read_rows,
     shown,
 )
-from tricord.data.schema import ID_SEPARATOR, NAMED_SPLITS, UNSPLIT, Dataset, FeatureTable, Ragged
+from tricord.data.schema import (
+    ID_SEPARATOR,
+    NAMED_SPLITS,
+    UNLABELLED,
+    UNSPLIT,
+    Dataset,
+    FeatureTable,
+    Ragged,
+)
 from tricord.types import MODALITIES
 
 SCORES = ("label", "label_T", "label_A", "label_V")  # as the columns of `LabelTable.scores`
@@ -34,9 +42,9 @@ MODES = {
     **{name: name for name in NAMED_SPLITS},
     **dict.fromkeys(("val", "dev", "validation"), "valid"),
 }
-_COLUMNS = ("video_id", "clip_id", "file", "text", *SCORES, "annotation", "mode")
+_COLUMNS = ("video_id", "clip_id", "file", "text", *SCORES, "annotation", "mode", "speaker")
 _CMU = ("start", "end", "video_id", "clip_id", "label")
-_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
+_SUFFIX = re.compile(r"\.([A-Za-z][A-Za-z0-9]{1,4}|3g[p2])$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -47,8 +55,9 @@ class LabelTable:
     has a column ``file``, a clip is its name without suffix and a video the folder it is in, or,
     where it is in none, the name, and the clip is "".
     scores: (N, 4) float64, of the clip, its text, audio and vision; NaN where unknown.
-    text, words (labels that are words), annotations, modes (train, valid or test), each N strings
-    or None: not in the file. files: whether clips are named by ``file``.
+    text, words (labels that are words), annotations, modes (train, valid or test), speakers, paths
+    (the column ``file``, as written), each N strings or None: not in the file. files: whether
+    clips are named by ``file``. lines: of the file, N numbers: where each row begins.
     notices: what was found and mended, one line each.
     """
 
@@ -60,7 +69,10 @@ class LabelTable:
     words: tuple[str, ...] | None = None
     annotations: tuple[str, ...] | None = None
     modes: tuple[str, ...] | None = None
+    speakers: tuple[str, ...] | None = None
+    paths: tuple[str, ...] | None = None
     files: bool = False
+    lines: tuple[int, ...] = ()
     notices: tuple[str, ...] = ()
 
     @property
@@ -72,7 +84,7 @@ class LabelTable:
     def splits(
         self, sequences: Callable[[NDArray[np.intp]], Mapping[str, Ragged]]
     ) -> dict[str, FeatureTable]:
-        """A table per split that the modes name; one, UNSPLIT, without modes.
+        """A table per split that the modes name, UNSPLIT among them; that one without modes.
 
         sequences: the features of these rows. Scores are those of the modalities it names.
         """
@@ -81,7 +93,7 @@ class LabelTable:
         modes = np.array(self.modes)
         return {
             name: self._split(name, np.flatnonzero(modes == name), sequences)
-            for name in NAMED_SPLITS
+            for name in (UNSPLIT, *NAMED_SPLITS)
             if name in self.modes
         }
 
@@ -96,13 +108,14 @@ class LabelTable:
 
         features = sequences(rows)
         columns = [0, *(1 + MODALITIES.index(modality) for modality in features)]
+        unknown = name == UNLABELLED and self.words is not None  # "" is no word
         return FeatureTable(
             name=name,
             ids=pick(self.ids) or (),
             sequences=features,
             scores=self.scores[rows][:, columns],
             raw_text=pick(self.text),
-            label_names=pick(self.annotations if self.words is None else self.words),
+            label_names=None if unknown else pick(self.words or self.annotations),
         )
 
 
@@ -111,8 +124,8 @@ def read_label_table(path: Path) -> LabelTable:
 
     Columns, in any order and case: ``video_id`` and ``clip_id``, or ``file``; all others may be
     absent: ``text``, ``label`` (numbers or words), ``label_T``, ``label_A``, ``label_V``,
-    ``annotation``, ``mode`` (train, valid, test; also val, dev, validation for valid). The text is
-    UTF-8, with or without byte order mark, else GB18030 (GBK), which the notices say.
+    ``annotation``, ``mode`` (train, valid, test; also val, dev, validation for valid), ``speaker``.
+    The text is UTF-8, with or without byte order mark, else GB18030 (GBK), which the notices say.
 
     Raises DataError naming file, line, column, what was found and what was expected.
     """
@@ -141,7 +154,10 @@ def read_label_table(path: Path) -> LabelTable:
         words=words,
         annotations=table.names("annotation") if "annotation" in table else None,
         modes=modes,
+        speakers=table.names("speaker") if "speaker" in table else None,
+        paths=table.names("file") if "file" in table else None,
         files=by_file,
+        lines=tuple(line for line, _ in rows),
         notices=tuple(notices),
     )
 
@@ -183,28 +199,48 @@ def names(table: Cells) -> list[tuple[str, str]]:
     return list(zip(*columns.values(), strict=True))
 
 
+def path_within(cell: str) -> PurePosixPath | None:
+    """The path that a cell of ``file`` names, below its folder; None where it names none."""
+    path = PurePosixPath(cell.replace("\\", "/"))
+    leads_out = path.is_absolute() or ".." in path.parts
+    return None if leads_out or not _SUFFIX.sub("", path.name) else path
+
+
+def name_of(path: PurePosixPath) -> tuple[str, str]:
+    """(video, clip) of a file: its folder and its name without suffix; its name and "" in none."""
+    stem = _SUFFIX.sub("", path.name)
+    return (path.parent.name, stem) if path.parent.name else (stem, "")
+
+
 def _clip_names(table: Cells) -> list[tuple[str, str]]:
     pairs = []
     for row, cell in enumerate(table.names("file")):
-        path = PurePosixPath(cell.replace("\\", "/"))
-        stem = _SUFFIX.sub("", path.name)
-        if not stem or path.is_absolute() or ".." in path.parts:
+        path = path_within(cell)
+        if path is None:
             raise table.error(
                 row, "file", f"{shown(cell)} found, expected the path of a file in the folder"
             )
-        pairs.append((path.parent.name, stem) if path.parent.name else (stem, ""))
+        pairs.append(name_of(path))
     return pairs
 
 
 def _words(table: Cells, notices: list[str]) -> tuple[str, ...] | None:
-    """The labels, where none of those that are known is a number."""
+    """The labels, where those that are known are words; raises DataError where only some are."""
     if "label" not in table:
         return None
     cells = table.names("label")
-    known = [cell for cell in cells if cell.lower() not in UNKNOWN]
+    known = [row for row, cell in enumerate(cells) if cell.lower() not in UNKNOWN]
     # A decimal comma makes no word: it is refused as a number.
-    if not known or any(is_number(cell.replace(",", ".").rstrip("% ")) for cell in known):
+    numbers = [row for row in known if is_number(cells[row].replace(",", ".").rstrip("% "))]
+    if len(numbers) >= len(known) - len(numbers):  # a word among them is refused as a number
         return None
+    if numbers:
+        raise table.error(
+            numbers[0],
+            "label",
+            f"{shown(cells[numbers[0]])} found, expected a word as in {len(known) - len(numbers)} "
+            "other rows",
+        )
     notices.append("label: words, to be numbered by the class names of the run")
     return cells
 

@@ -1,4 +1,4 @@
-"""A figure as PNG and SVG, and the colours of classes."""
+"""A figure as PNG and SVG."""
 
 from __future__ import annotations
 
@@ -10,31 +10,16 @@ from typing import TYPE_CHECKING, Any
 from unicodedata import east_asian_width
 
 from tricord.files import write_atomically
-from tricord.report.figures import LINES, SETTINGS, in_colour
+from tricord.report.figures import INK, SETTINGS, families, in_colour
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
-INK = "#30343a"
 RED = "#d1605e"  # the paper marks words in red
-# negative, neutral, positive; told apart by colour-blind readers as well
-_SIGNS = ("#d9772b", "#a7abb3", "#3a86c8")
-# for words that are not in the Latin script; those that are installed are used, in this order
-_FONTS = (
-    *("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Micro Hei"),
-    *("WenQuanYi Zen Hei", "Microsoft YaHei", "PingFang SC", "SimHei", "Arial Unicode MS"),
-)
 _BOXES = (
     "Letters for which no font was installed are boxes in the PNG; the SVG is drawn with the fonts "
     "of who reads it."
 )
-
-
-def class_colours(classes: Sequence[str], *, ordered: bool) -> list[str]:
-    """One a class: from orange to blue where there are three in order."""
-    if ordered and len(classes) == len(_SIGNS):
-        return list(_SIGNS)
-    return [LINES[i % len(LINES)] for i in range(len(classes))]
 
 
 def note_on_letters(words: Iterable[str]) -> str:
@@ -57,7 +42,7 @@ def write_figure(path: Path, size: tuple[float, float], draw: Callable[[Figure],
     import matplotlib
     from matplotlib.figure import Figure
 
-    own = {"legend.fontsize": 8.5, "svg.hashsalt": path.name, "font.family": _families()}
+    own = {"legend.fontsize": 8.5, "svg.hashsalt": path.name, "font.family": families()}
     settings: Any = {**SETTINGS, **in_colour(INK), **own}
     with matplotlib.rc_context(settings), warnings.catch_warnings():
         # an SVG's letters are drawn by the reader's fonts
@@ -88,10 +73,3 @@ def write_rows(
 
 def _save(figure: Figure, path: Path, kind: str, metadata: dict[str, None]) -> None:
     write_atomically(path, lambda p: figure.savefig(p, format=kind, metadata=metadata))
-
-
-def _families() -> list[str]:
-    from matplotlib.font_manager import fontManager
-
-    installed = {font.name for font in fontManager.ttflist}
-    return ["sans-serif", *(name for name in _FONTS if name in installed)]

@@ -7,8 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tricord.experiments.reproduce.drawing import INK, RED, class_colours, shortened, write_rows
+from tricord.experiments.reproduce.drawing import RED, shortened, write_rows
 from tricord.experiments.reproduce.figure6_cases import Case, Followed
+from tricord.report.figures import INK, class_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tricord.experiments.reproduce.drawing import INK, class_colours, shortened, write_rows
+from tricord.experiments.reproduce.drawing import shortened, write_rows
 from tricord.experiments.reproduce.figure7_cases import Case, Decided, Floats
+from tricord.report.figures import INK, class_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

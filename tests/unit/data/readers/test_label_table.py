@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,12 @@ import pytest
 from tricord.data.describe import describe
 from tricord.data.readers import delimited
 from tricord.data.readers.ch_sims_metadata import read_metadata
-from tricord.data.readers.label_table import LabelTable, read_label_file, read_label_table
+from tricord.data.readers.label_table import (
+    LabelTable,
+    read_label_file,
+    read_label_table,
+    without_features,
+)
 from tricord.data.schema import UNSPLIT
 from tricord.data.splits import subset_masks
 from tricord.errors import DataError
@@ -321,3 +327,47 @@ def test_metadata_outside_the_folder_are_refused(metadata: Path) -> None:
     (metadata / "metadata").symlink_to(metadata / "elsewhere")
     with pytest.raises(DataError, match="metadata: is a link"):
         read_metadata(metadata)
+
+
+def test_speakers_paths_and_lines(tmp_path: Path) -> None:
+    text = 'file,text,Speaker\na/1.mp4,"two\nlines", Al \n\na\\2.3GP,,\n'
+    table = table_of(tmp_path, text)
+    assert table.speakers == ("Al", "")
+    assert table.paths == ("a/1.mp4", "a\\2.3GP")
+    assert table.lines == (2, 5)
+    assert table.ids == ("a$_$1", "a$_$2")
+    assert "columns not used" not in "".join(table.notices)
+    bare = table_of(tmp_path, lines(*ROWS))
+    assert (bare.speakers, bare.paths, bare.lines) == (None, None, (2, 3, 5))
+
+
+def test_beside_names_the_column_file_does_not_name_clips(tmp_path: Path) -> None:
+    table = table_of(tmp_path, "video_id,clip_id,file\nv,1,/any/where.mp4\nv,2,\n")
+    assert table.ids == ("v$_$1", "v$_$2")
+    assert table.paths == ("/any/where.mp4", "")
+    assert not table.files
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (("happy", "", "2", "calm"), "line 4, column 'label': '2' found, expected a word as in 2"),
+        (("1", "2", "so so"), "line 4, column 'label': 'so so' found, expected a number"),
+        (("good", "1"), "line 2, column 'label': 'good' found, expected a number"),
+        (("a", "b", "1,5"), "line 4, column 'label': '1,5' found, expected a word as in 2 other"),
+    ],
+)
+def test_of_numbers_and_words_the_fewer_are_wrong(
+    tmp_path: Path, labels: tuple[str, ...], expected: str
+) -> None:
+    text = "".join(f"{n}.mp4;{label}\n" for n, label in enumerate(labels))
+    assert problem(tmp_path, f"file;label\n{text}").startswith(expected)
+
+
+def test_rows_of_no_split_are_a_split_and_unlabelled_ones_have_no_words(tmp_path: Path) -> None:
+    table = table_of(tmp_path, "file,label\na,happy\nb,\nc,sad\n")
+    table = replace(table, modes=(UNSPLIT, "unlabelled", UNSPLIT))
+    data = without_features(table)
+    assert data[UNSPLIT].label_names == ("happy", "sad")
+    assert data["unlabelled"].ids == ("b",)
+    assert data["unlabelled"].label_names is None

@@ -106,7 +106,7 @@ def test_the_code_version_covers_what_training_needs_and_no_more(
         assert f"tricord.{name}" in found
     for name in ("models.baselines.self_mm", "presets", "features.language", "config"):
         assert f"tricord.{name}" in found
-    assert not [n for n in found if n.startswith(("tricord.cli", "tricord.report", "tricord.api"))]
+    assert not [n for n in found if n.startswith(("tricord.cli.", "tricord.report", "tricord.api"))]
 
     def versions_with(text: str) -> str:
         (tmp_path / "a.py").write_text(text)

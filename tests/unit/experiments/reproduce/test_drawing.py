@@ -7,12 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tricord.experiments.reproduce.drawing import (
-    class_colours,
-    note_on_letters,
-    shortened,
-    write_figure,
-)
+from tricord.experiments.reproduce.drawing import note_on_letters, shortened, write_figure
+from tricord.report.figures import class_colours
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

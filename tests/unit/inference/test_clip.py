@@ -1,0 +1,144 @@
+"""From what was measured in clips to predictions, and whether it was measured as it should be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tiny_data
+from fake_extractors import all_three, recipe_of, sound
+from measured import features
+from tricord.clips.clip import Clip, ClipFeatures
+from tricord.clips.recipe import KEY, Recipe
+from tricord.data.schema import Dataset
+from tricord.errors import DataError, ModelError
+from tricord.inference import clip
+from tricord.inference.clip import data_of, predict_clips, predict_features
+from tricord.inference.predictor import predict
+from tricord.inference.recipe import check_recipe, recipe_needed
+from tricord.training.run import load_trained, train_one
+
+
+def test_a_clip_is_predicted_as_in_a_table() -> None:
+    trained, table = tiny_data.untrained(), tiny_data.dataset()["test"]
+    expected = predict(trained, tiny_data.dataset(), "test")
+    measured = []
+    for row, name in enumerate(table.ids):
+        own = features(name, {m: int(s.lengths[row]) for m, s in table.sequences.items()})
+        tracks = {
+            m: replace(own.tracks[m], values=s.values[s.offsets[row] : s.offsets[row + 1]])
+            for m, s in table.sequences.items()
+        }
+        measured.append(replace(own, tracks=tracks))
+    found = predict_features(trained, measured)
+    assert found.ids == table.ids
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-6)
+    alone = predict_features(trained, measured[4:5])
+    np.testing.assert_allclose(alone.weights[0], expected.weights[4], atol=1e-6)
+
+
+def test_what_a_clip_lacks_has_no_weight() -> None:
+    found = predict_features(tiny_data.untrained(), [features(lengths={"audio": 0})])
+    assert found.present.tolist() == [[True, False, True]]
+    assert found.weights[0, 1] == 0
+    assert found.weights.sum() == pytest.approx(1)
+
+
+def test_features_carry_words_and_no_label() -> None:
+    table = data_of(tiny_data.untrained(), [features(text=None), features("b")])["all"]
+    assert table.raw_text == ("", "so it is")
+    assert np.isnan(table.scores).all()
+    assert table.lengths["audio"].tolist() == [20, 20]
+
+
+def test_one_clip_that_fails_does_not_stop_the_others() -> None:
+    nothing = dict.fromkeys(tiny_data.WIDTHS, 0)
+
+    def measure(found: Clip) -> ClipFeatures:
+        if found.id == "broken":
+            raise DataError("broken.mp4: cannot be read")
+        return features(found.id, nothing if found.id == "empty" else None)
+
+    clips = [Clip(name, Path(f"{name}.mp4")) for name in ("a", "broken", "empty", "b")]
+    ticks: list[tuple[int, int]] = []
+    found = predict_clips(
+        tiny_data.untrained(), clips, measure, lambda done, total: ticks.append((done, total))
+    )
+    assert [c.id for c in found.clips] == ["a", "b"] == list(found.predictions.ids)
+    assert found.failures["broken"] == "broken.mp4: cannot be read"
+    assert "empty.mp4: nothing to predict from" in found.failures["empty"]
+    assert ticks == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    with pytest.raises(DataError, match=r"broken\.mp4"):
+        predict_clips(tiny_data.untrained(), clips[1:3], measure)
+    with pytest.raises(DataError, match="no clip"):
+        predict_clips(tiny_data.untrained(), [], measure)
+
+
+def test_too_long_a_clip_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clip, "MOST_FRAMES", 19)
+    with pytest.raises(DataError, match=r"20 frames of audio found.*--timeline"):
+        predict_clips(tiny_data.untrained(), [Clip("a", Path("a.mp4"))], lambda c: features())
+
+
+# ------------------------------------------------------------------------------------- the recipe
+
+
+def with_recipe(recipe: Recipe, **changes: Any) -> Dataset:
+    return replace(tiny_data.dataset(), recipe={KEY: {**recipe.model_dump(mode="json"), **changes}})
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    return recipe_of(all_three())
+
+
+def test_a_run_keeps_its_recipe(recipe: Recipe, tmp_path: Path) -> None:
+    config = tiny_data.config({"pretrain.epochs": 1, "finetune.epochs": 1})
+    trained = train_one(with_recipe(recipe), config, name="cmc", seed=1, folder=tmp_path / "r")
+    assert trained.recipe == recipe
+    kept = load_trained(tmp_path / "r")
+    assert recipe_needed(kept) == recipe
+    about = (tmp_path / "r" / "model.json").read_text()
+    (tmp_path / "r" / "model.json").write_text(about.replace('"version": 1,', '"version": 2,', 1))
+    with pytest.raises(ModelError, match=r"model\.json"):
+        load_trained(tmp_path / "r")
+
+
+def test_without_a_recipe_nothing_is_kept(tmp_path: Path) -> None:
+    config = tiny_data.config({"pretrain.epochs": 1, "finetune.epochs": 1})
+    foreign = replace(tiny_data.dataset(), recipe={KEY: "another source's word"})
+    trained = train_one(foreign, config, name="cmc", seed=1, folder=tmp_path / "r")
+    assert trained.recipe is None
+    assert KEY not in trained.about()
+    kept = load_trained(tmp_path / "r")
+    with pytest.raises(ModelError, match="trained on ready features"):
+        recipe_needed(kept)
+    assert check_recipe(kept, foreign) == ()
+
+
+def test_data_of_another_recipe_is_refused(recipe: Recipe) -> None:
+    trained = replace(tiny_data.untrained(), recipe=recipe)
+    assert check_recipe(trained, with_recipe(recipe)) == ()
+    assert check_recipe(trained, tiny_data.dataset()) == ()
+    other = replace(sound(), hop=800)
+    changed = with_recipe(recipe_of({**all_three(), "audio": other}))
+    with pytest.raises(ModelError, match=r"audio: hop 1600 here, 800 there"):
+        predict(trained, changed, "test")
+
+
+def test_another_version_of_a_tool_is_only_said(recipe: Recipe) -> None:
+    trained = replace(tiny_data.untrained(), recipe=recipe)
+    newer = with_recipe(recipe_of({**all_three(), "audio": sound("2")}))
+    (line,) = check_recipe(trained, newer)
+    assert "audio: tools.numpy 1 here, 2 there" in line
+    assert len(predict(trained, newer, "test").ids) == 12
+
+
+def test_a_modality_that_one_of_them_lacks_is_no_difference(recipe: Recipe) -> None:
+    trained = replace(tiny_data.untrained(), recipe=recipe)
+    without = {name: part for name, part in all_three().items() if name != "vision"}
+    assert check_recipe(trained, with_recipe(recipe_of(without))) == ()
