@@ -13,11 +13,10 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from commands import Type
-from drawn_clips import FPS, numbered, talking, voice, write_clip
+from drawn_clips import FPS, face, numbered, talking, voice, write_clip
 from tricord import cli
 from tricord.data.load import load
 from tricord.data.schema import Dataset
@@ -173,19 +172,23 @@ def test_what_does_not_exist_is_said_before_anything_is_measured(
 
 
 @pytest.mark.slow
-def test_the_light_recipe_measures_words_sound_and_faces(
-    user: Type, folder: Path, tmp_path: Path
-) -> None:
+def test_the_light_recipe_measures_words_sound_and_faces(user: Type, tmp_path: Path) -> None:
+    pytest.importorskip("cv2")
+    face_and_voice = [face(mouth=0.4, width=320, height=240)] * FPS
+    rows = ["file,label,text,mode"]
+    for name, images in (("face", face_and_voice), ("dark", [numbered(0)] * FPS), ("sound", ())):
+        path = write_clip(tmp_path / f"{name}{'.mp4' if images else '.wav'}", images, voice(1.0))
+        rows.append(f"{path.name},1,{'' if name == 'sound' else 'so it is'},train")
+    (tmp_path / "label.csv").write_text("\n".join(rows), encoding="utf-8")
     out = tmp_path / "my.tricord"
-    said = user(*words(folder, out, "--workers", "2"))
+    said = user(*words(tmp_path, out, "--workers", "2"))
     assert said.code == 0, said.err
-    data = load(out)
-    assert data.modalities[:2] == ("text", "audio")
-    lengths = {
-        name: dict(zip(clips_of_split, lengths.tolist(), strict=True))
-        for table in data.splits.values()
-        for name, lengths in table.lengths.items()
-        for clips_of_split in [table.ids]
-    }
-    assert lengths
-    assert all(np.isfinite(t.sequences["text"].values).all() for t in data.splits.values())
+    train = load(out)["train"]
+    assert train.ids == ("dark", "face", "sound")
+    assert train.lengths["vision"].tolist() == [0, 5, 0]
+    assert train.lengths["text"].tolist() == [5, 5, 0]  # three words between two special tokens
+    assert (train.lengths["audio"] > 40).all()
+    assert train.widths["audio"] == 33
+    summary = json.loads((tmp_path / "my.extraction.json").read_text())
+    assert summary["missing"] == {"text": 1, "audio": 0, "vision": 2}
+    assert summary["splits"]["train"] == {"clips": 3, "frames": 10, "faces": 5}

@@ -15,10 +15,11 @@ from tricord.bench import machine
 from tricord.bench.drawing import FPS, HEIGHT, WIDTH, draw_clip
 from tricord.bench.process import Found, Tick, measure_apart
 from tricord.bench.session import Watch
-from tricord.clips.build import RATE, RECIPES, build
+from tricord.clips.build import RECIPES, build
 from tricord.clips.clip import Clip
 from tricord.clips.measure import Measurer
 from tricord.errors import ConfigError
+from tricord.sight.registry import RATE
 from tricord.training.trained import versions
 
 CLIPS, SECONDS = 4, 8.0  # about as many seconds as clips of this field have
@@ -68,6 +69,8 @@ def measure_extract(*, quick: bool = False, watch: Watch) -> dict[str, Any]:
 def measure_recipe(name: str, paths: list[Path], runs: int, tick: Tick) -> Found:
     """Seconds of each run over all clips, and of each modality in the median of them.
 
+    cpu_seconds: of the processor, which tells where something else ran on the core meanwhile.
+
     Only ``missing``, which says why, where the recipe cannot be opened.
     """
     one_core()
@@ -79,10 +82,12 @@ def measure_recipe(name: str, paths: list[Path], runs: int, tick: Tick) -> Found
         except ConfigError as error:
             return {"missing": str(error)}
     parts: list[dict[str, float]] = []
+    cpu: list[float] = []
     media = frames = faces = 0.0
     for run in range(1 + runs):
         spent = dict.fromkeys(("opening", *recipe.parts), 0.0)
         media = frames = faces = 0.0
+        began = time.process_time()
         for path in paths:
             clip = Clip(path.stem, path, TEXT)
             start = time.perf_counter()
@@ -95,11 +100,13 @@ def measure_recipe(name: str, paths: list[Path], runs: int, tick: Tick) -> Found
                 spent[modality] += time.perf_counter() - start
                 frames, faces = frames + measured.frames, faces + measured.faces
         parts.append(spent)
+        cpu.append(time.process_time() - began)
         tick(run + 1, 1 + runs)
     warm = parts[1:]
     seconds = statistics.median(sum(spent.values()) for spent in warm)
     return {
         "seconds": seconds,
+        "cpu_seconds": statistics.median(cpu[1:]),
         "all_seconds": [sum(spent.values()) for spent in warm],
         "parts": {part: statistics.median(spent[part] for spent in warm) for part in parts[0]},
         "clips_per_s": len(paths) / seconds,

@@ -132,6 +132,7 @@ def _extract(content: Content) -> Table:
                 name,
                 _number(found["clips_per_s"]),
                 f"{found['real_time_factor']:.1f}",
+                *(_number(found[key]) for key in ("seconds", "cpu_seconds")),
                 *(_number(part) for part in parts),
                 faces,
                 _number(found["peak_rss_mib"]),
@@ -145,7 +146,8 @@ def _extract(content: Content) -> Table:
         f"second, of which {content['pictures_per_s']:g} are looked at.",
         *(f"Not measured: {name} ({why})." for name, why in content["left_out"].items()),
     ]
-    head = ["recipe", "clips/s", "x real time", "text s", "audio s", "vision s", "faces", "MiB"]
+    head = ["recipe", "clips/s", "x real time", "s", "cpu s", "text", "audio", "vision"]
+    head += ["faces", "MiB"]
     return Table("Measuring clips on one core", head, rows, notes)
 
 

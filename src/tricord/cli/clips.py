@@ -60,7 +60,7 @@ def init(
 
     from tricord.clips.init import init_labels
 
-    with _progress() as tick:
+    with _progress("looking at clips") as tick:
         report = init_labels(clips, out, overwrite=overwrite, tick=tick)
     if as_json:
         typer.echo(json.dumps(_json(report), indent=1, ensure_ascii=False))
@@ -72,7 +72,51 @@ def init(
     _say_next(report)
 
 
-def _progress() -> AbstractContextManager[Callable[[int, int], None]]:
+@app.command("transcribe")
+def transcribe(
+    clips: Annotated[Path, typer.Argument(help="A folder with clips, or one clip.")],
+    model: Annotated[
+        str,
+        typer.Option(help="faster-whisper:SIZE_OR_FOLDER or transformers:NAME_OR_FOLDER."),
+    ],
+    download: Annotated[
+        bool, typer.Option("--download", help="Allow fetching a model that is not here.")
+    ] = False,
+) -> None:
+    """Let a model of yours write down what is said: CLIP.srt beside every clip.
+
+    Clips that have a transcript (.srt, .vtt, .txt) are left alone, so that the
+    same command goes on where it stopped. What a model hears is a guess: look
+    at the words before you train on them.
+
+    Example:
+
+    \b
+        tricord clips transcribe clips/ --model faster-whisper:small --download
+    """
+    from tricord.clips.finding import walk
+    from tricord.clips.transcribe import transcribe as write
+    from tricord.errors import DataError
+    from tricord.words.recognise import recogniser
+
+    paths = walk(clips).media if clips.is_dir() else (clips,)
+    if not clips.exists() or not paths:
+        raise DataError(f"{clips}: no clip found")
+    hear = recogniser(model, download=download)
+    with _progress("listening") as tick:
+        found = write(paths, hear, tick)
+    written = [heard for heard in found if heard.written is not None]
+    _say(f"{_count(len(written), 'transcript')} written, such as:" if written else "none written")
+    for heard in written[:_MOST]:
+        _say(f"{heard.written}: {heard.text[:60]}", indent=2)
+    others = [heard for heard in found if heard.written is None]
+    for heard in others[:_MOST]:
+        _say(f"{heard.path}: {heard.why_not}", indent=2)
+    if len(others) > _MOST:
+        _say(f"and {len(others) - _MOST} more without a new one", indent=2)
+
+
+def _progress(what: str) -> AbstractContextManager[Callable[[int, int], None]]:
     """A bar on terminals, once it takes longer than two seconds."""
     from contextlib import contextmanager
     from time import monotonic
@@ -90,7 +134,7 @@ def _progress() -> AbstractContextManager[Callable[[int, int], None]]:
             transient=True,
             disable=not console.is_terminal,
         )
-        task = bar.add_task("looking at clips", total=None)
+        task = bar.add_task(what, total=None)
         begun = monotonic()
 
         def tick(done: int, total: int) -> None:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     Opened: TypeAlias = Words | Sound | Sight
 
 NONE = "none"  # a modality that is left out
-RATE = 5.0  # pictures a second: what a face does in 0.2 s is little, and looking costs time
 FACE = "largest"
 RECIPES: Mapping[str, Mapping[str, str]] = {
     "light": {"text": "minilm", "audio": "librosa-33", "vision": "light"},
@@ -59,6 +58,7 @@ def build(
         raise ConfigError(f"recipe {name!r}: text, audio and vision are left out, expected one")
     if "vision" not in chosen and (rate is not None or face is not None):
         raise ConfigError("rate and face are of vision, which this recipe leaves out")
+    from tricord.sight.registry import RATE
     from tricord.words.registry import MAX_LENGTH
 
     options: dict[str, dict[str, Any]] = {

@@ -8,7 +8,6 @@ finished there is not trained again.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tricord import api
+from tricord.clips.finding import natural
 from tricord.config import CommonConfig
 from tricord.data.derive.grouping import TEST, split_by_group
 from tricord.data.gather import gather
@@ -108,7 +108,7 @@ def leave_out(
         raise ConfigError(f"models {list(plan.models)}, valid {plan.valid}: one or more models, "
                           "and a share between 0 and 1 expected")  # fmt: skip
     table, group_of = _pooled(data, groups)
-    names = sorted(set(group_of), key=_natural)
+    names = sorted(set(group_of), key=lambda name: natural(Path(name)))
     if len(names) < 3:
         raise DataError(
             f"{data.source}: {len(names)} groups found, expected three or more: one is test, one "
@@ -214,11 +214,6 @@ def _pooled(data: Dataset, groups: Mapping[str, Sequence[str]]) -> tuple[Feature
 
 def _has_word(table: FeatureTable) -> NDArray[np.bool_]:
     return np.array([bool(word) for word in table.label_names or [""] * len(table)])
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """2 before 10."""
-    return [(int(p), "") if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", name)]
 
 
 def _open(folder: Path, plan: Plan, data: Dataset, groups: Sequence[str]) -> None:

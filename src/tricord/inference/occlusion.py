@@ -55,12 +55,14 @@ class Evidence:
     words: W strings, none for other modalities.
     change: (W,) what the decision's value loses without the part: above 0 where it spoke for the
         decision, NaN where there was nothing to take out, or where the model cannot do without.
+    whole: the same without all of the modality.
     """
 
     modality: str
     starts: Array
     ends: Array
     change: Array
+    whole: float
     words: tuple[str, ...] = ()
 
 
@@ -87,6 +89,7 @@ class Occlusion:
                     "start": numbers(e.starts),
                     "end": numbers(e.ends),
                     "change": numbers(e.change),
+                    "whole": numbers(np.array([e.whole]))[0],
                     "words": list(e.words),
                 }
                 for e in self.evidence
@@ -124,22 +127,27 @@ def occlude(
         if not has(trained, features, name):
             continue
         if name != TEXT:
-            parts[name] = list(_windows(trained, features, name, start, width))
+            parts[name] = [*_windows(trained, features, name, start, width)]
         elif encode is not None or reads_words(trained):
-            parts[name] = list(_without_words(trained, features, encode))
+            parts[name] = [*_without_words(trained, features, encode)]
+        else:
+            continue
+        parts[name].append(_Part(0.0, 0.0, _possible(trained, _lacking(features, name), name)))
     rests = [p.rest for of_one in parts.values() for p in of_one if p.rest is not None]
     predictions = predict_features(trained, [features, *rests])
     value, numbers = decided(predictions)
     changes = iter((numbers[0] - numbers[1:]).tolist())
     found = []
     for name, of_one in parts.items():
-        change = [np.nan if part.rest is None else next(changes) for part in of_one]
+        *change, whole = (np.nan if part.rest is None else next(changes) for part in of_one)
+        of_one.pop()
         found.append(
             Evidence(
                 modality=name,
                 starts=np.array([part.start for part in of_one]),
                 ends=np.array([part.end for part in of_one]),
                 change=np.array(change, dtype=np.float64),
+                whole=whole,
                 words=tuple(part.words for part in of_one) if name == TEXT else (),
             )
         )
@@ -217,13 +225,24 @@ def _without_words(
     for rows in np.array_split(np.arange(len(words)), count) if count else ():
         first, last = int(rows[0]), int(rows[-1])
         rest = without(text, words[first : last + 1])
-        changed: dict[str, Any] = {"text": rest}
-        if not reads_words(trained) and encode is not None:
-            empty = features.tracks[TEXT]
-            none = Track(empty.values[:0], empty.times[:0], empty.columns)
-            changed["tracks"] = {**features.tracks, TEXT: encode(rest) if rest else none}
+        fewer = _lacking(features, TEXT)
+        if rest:
+            tracks = dict(features.tracks)
+            if not reads_words(trained) and encode is not None:
+                tracks[TEXT] = encode(rest)
+            fewer = replace(features, text=rest, tracks=tracks)
         said = text[words[first].start : words[last].end]
-        yield _Part(first, last + 1, _possible(trained, replace(features, **changed), TEXT), said)
+        yield _Part(first, last + 1, _possible(trained, fewer, TEXT), said)
+
+
+def _lacking(features: ClipFeatures, name: str) -> ClipFeatures:
+    """The clip without a modality."""
+    tracks = dict(features.tracks)
+    if name in tracks:
+        track = tracks[name]
+        tracks[name] = Track(track.values[:0], track.times[:0], track.columns)
+    text = None if name == TEXT else features.text
+    return replace(features, tracks=tracks, text=text)
 
 
 def _possible(trained: TrainedModel, rest: ClipFeatures, name: str) -> ClipFeatures | None:

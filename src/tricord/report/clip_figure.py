@@ -104,7 +104,7 @@ def _panels(subject: Subject) -> list[Panel]:
     material, panels = subject.material, list[Panel]()
     limit = _limit(subject.occlusion)
     if material.pictures:
-        panels.append((1.3, lambda axes: _strip(axes, subject)))
+        panels.append((0.45 + _tall(material), lambda axes: _strip(axes, subject)))
     if material.low is not None:
         panels.append((0.75, lambda axes: _wave(axes, subject)))
     windows = [e for e in subject.occlusion.evidence if not e.words]
@@ -160,17 +160,19 @@ def _caption(subject: Subject) -> str:
     return "\n".join(lines)
 
 
-def _about(subject: Subject, modality: str) -> str:
-    """The modality with its vote and weight, where the model has such."""
-    found = subject.predictions
+def _about(subject: Subject, evidence: Evidence) -> str:
+    """The modality with its vote and weight, where there are such, and what all of it does."""
+    found, modality = subject.predictions, evidence.modality
+    whole = f"all of it: {evidence.whole:+.2f}" if np.isfinite(evidence.whole) else ""
     if modality not in found.modalities:
-        return modality
+        return f"{modality}: {whole}" if whole else modality
     k = found.modalities.index(modality)
     vote = int(found.classes(found.votes)[0, k])
     said = found.scheme.classes[vote]
     if found.scheme.head != "regression":
         said += f" {found.vote_probabilities[0, k, vote]:.2f}"
-    return f"{modality}: votes {said}, weight {found.weights[0, k]:.2f}"
+    parts = [f"votes {said}", f"weight {found.weights[0, k]:.2f}", *([whole] if whole else [])]
+    return f"{modality}: {', '.join(parts)}"
 
 
 def _limit(occlusion: Occlusion) -> float:
@@ -189,10 +191,9 @@ def _strip(axes: Axes, subject: Subject) -> None:
     from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
     material = subject.material
-    count = len(material.pictures)
     for time, image in material.pictures:
         high, wide = image.shape[:2]
-        zoom = 72 * min(_TALL / high, 0.96 * _ACROSS * WIDTH / count / wide)
+        zoom = 72 * min(_TALL / high, _wide(material) / wide)
         place = (time, 0.0)
         axes.add_artist(
             AnnotationBbox(
@@ -203,6 +204,17 @@ def _strip(axes: Axes, subject: Subject) -> None:
     axes.set_axis_off()
     axes.set_title(_used(subject, "pictures", "vision"))
     _time_axis(axes, material)
+
+
+def _wide(material: Material) -> float:
+    """Inches that there are for a picture beside the others."""
+    return 0.96 * _ACROSS * WIDTH / len(material.pictures)
+
+
+def _tall(material: Material) -> float:
+    """Inches that the tallest picture takes."""
+    shapes = [image.shape for _, image in material.pictures]
+    return max(min(_TALL, _wide(material) * float(high / wide)) for high, wide, _ in shapes)
 
 
 def _wave(axes: Axes, subject: Subject) -> None:
@@ -241,7 +253,7 @@ def _bars(axes: Axes, starts: Array, ends: Array, change: Array, limit: float) -
 
 def _windows(axes: Axes, subject: Subject, evidence: Evidence, limit: float) -> None:
     _bars(axes, evidence.starts, evidence.ends, evidence.change, limit)
-    axes.set_title(_about(subject, evidence.modality))
+    axes.set_title(_about(subject, evidence))
     _time_axis(axes, subject.material)
 
 
@@ -265,7 +277,7 @@ def _words(axes: Axes, subject: Subject, evidence: Evidence, limit: float) -> No
     )
     axes.tick_params(axis="x", length=0)
     when = "words when they were said" if timed else "words in order, not in time"
-    axes.set_title(f"{_about(subject, evidence.modality)} ({when})")
+    axes.set_title(f"{_about(subject, evidence)} ({when})")
 
 
 def _turned(evidence: Evidence) -> float:

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from tricord.errors import ConfigError
 from tricord.sight.extractor import Image
 
+Grey = NDArray[np.uint8]  # (H, W)
+
 FACES = ("largest", "central", "tracked")
 
 CASCADE = "haarcascade_frontalface_alt2.xml"
@@ -98,12 +100,9 @@ class Detector:
 
     def __call__(self, image: Image) -> list[Box]:
         """The faces in a (H, W, 3) uint8 RGB picture, in pixels of it, the largest first."""
-        import cv2
+        return self.in_grey(grey_of(image))
 
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        return self.in_grey(np.asarray(grey, dtype=np.uint8))
-
-    def in_grey(self, grey: NDArray[np.uint8]) -> list[Box]:
+    def in_grey(self, grey: Grey) -> list[Box]:
         """The same for a (H, W) uint8 picture."""
         import cv2
 
@@ -127,6 +126,14 @@ class Detector:
             "step": STEP,
             "neighbours": NEIGHBOURS,
         }
+
+
+def grey_of(image: Image) -> Grey:
+    """(H, W, 3) uint8 RGB -> (H, W) uint8."""
+    import cv2
+
+    with one_thread():
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
 
 def opencv(name: str = "faces") -> dict[str, str]:

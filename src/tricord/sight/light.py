@@ -9,17 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tricord.sight.extractor import FACE, Extractor, Picture, Row
-from tricord.sight.faces import Box, Detector, check, choose, one_thread, opencv
+from tricord.sight.faces import Box, Detector, Grey, check, choose, grey_of, one_thread, opencv
 
 NAME = "light"
 SIZE = 64  # pixels of the crop, which is as wide as high
 CELLS = 4  # of the crop, along each side
-ANGLES = 6  # directions of edges, from vertical edges on; light to dark is as dark to light
+ANGLES = 4  # directions of edges, from vertical edges on; light to dark is as dark to light
 SAME = 0.3  # boxes of two pictures that overlap less are not taken for the same face
-KEPT = 0.5  # share of the box before in a box's size: the search finds sizes in coarse steps
+KEPT = 0.6  # share of the box before in a box's size: the search finds sizes in coarse steps
 FASTEST = 8.0  # face widths a second; faster is a mistake of the flow
 
-Grey = NDArray[np.uint8]
 Flow = NDArray[np.float64]  # (SIZE, SIZE, 2): x to the right and y down, in face widths a second
 
 # (top, bottom, left, right) as shares of the box, by where MediaPipe's landmarks lie in it on
@@ -30,7 +29,6 @@ REGIONS = {
     "mouth": (0.68, 0.94, 0.25, 0.75),
 }
 FINE = {"mouth": (2, 4), "eyes": (1, 4)}  # rows and columns of smaller cells
-FINE_ANGLES = 4
 
 HOG = tuple(
     f"hog_{row}_{column}_{angle}"
@@ -43,7 +41,7 @@ FINE_HOG = tuple(
     for region, (rows, columns) in FINE.items()
     for row in range(rows)
     for column in range(columns)
-    for angle in range(FINE_ANGLES)
+    for angle in range(ANGLES)
 )
 LIGHT = (
     *("brightness", "contrast", "symmetry"),
@@ -94,7 +92,7 @@ class _Measure:
         followed: Box | None = None  # the last face there was
         before: _Seen | None = None  # the picture before, if it has a face
         for picture in pictures:
-            grey = _grey(picture.image)
+            grey = grey_of(picture.image)
             found = choose(find.in_grey(grey), _shape(grey), self.face, followed)
             if found is None:  # no face is made up where none is found
                 before = None
@@ -159,25 +157,25 @@ def edges(crop: Grey) -> NDArray[np.float64]:
     y = image[2:, 1:-1] - image[:-2, 1:-1]
     angle = np.arctan2(y, x) / np.pi % 1.0  # 0: brightness changes along x, 0.5: along y
     size = np.hypot(x, y)
-    parts = [_histograms(angle, size, (CELLS, CELLS), ANGLES)]
+    parts = [_histograms(angle, size, (CELLS, CELLS))]
     for region, cells in FINE.items():
         inside = _inside(region)
-        parts.append(_histograms(angle[inside], size[inside], cells, FINE_ANGLES))
+        parts.append(_histograms(angle[inside], size[inside], cells))
     return np.concatenate(parts)
 
 
 def _histograms(
-    angle: NDArray[np.float64], size: NDArray[np.float64], cells: tuple[int, int], angles: int
+    angle: NDArray[np.float64], size: NDArray[np.float64], cells: tuple[int, int]
 ) -> NDArray[np.float64]:
-    """(rows * columns * angles,) of pixels (H, W); angle: share of half a turn in [0, 1)."""
+    """(rows * columns * ANGLES,) of pixels (H, W); angle: share of half a turn in [0, 1)."""
     rows = np.arange(angle.shape[0]) * cells[0] // angle.shape[0]
     columns = np.arange(angle.shape[1]) * cells[1] // angle.shape[1]
-    cell = (rows[:, None] * cells[1] + columns) * angles
-    low = np.floor(angle * angles).astype(np.int64)
-    rest = angle * angles - low
-    bins = np.concatenate([(cell + low % angles).ravel(), (cell + (low + 1) % angles).ravel()])
+    cell = (rows[:, None] * cells[1] + columns) * ANGLES
+    low = np.floor(angle * ANGLES).astype(np.int64)
+    rest = angle * ANGLES - low
+    bins = np.concatenate([(cell + low % ANGLES).ravel(), (cell + (low + 1) % ANGLES).ravel()])
     weights = np.concatenate([(size * (1 - rest)).ravel(), (size * rest).ravel()])
-    sums = np.bincount(bins, weights, minlength=cells[0] * cells[1] * angles)
+    sums = np.bincount(bins, weights, cells[0] * cells[1] * ANGLES).astype(np.float64)
     total = sums.sum()
     return np.sqrt(sums / total) if total > 0 else sums
 
@@ -252,12 +250,6 @@ def motion(flow: Flow) -> NDArray[np.float64]:
 def _inside(region: str) -> tuple[slice, slice]:
     top, bottom, left, right = (round(share * SIZE) for share in REGIONS[region])
     return slice(top, bottom), slice(left, right)
-
-
-def _grey(image: NDArray[np.uint8]) -> Grey:
-    import cv2
-
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
 
 def _shape(grey: Grey) -> tuple[int, int]:

@@ -53,6 +53,7 @@ def test_each_recipe_has_its_speed() -> None:
     for recipe in found["recipes"].values():
         assert recipe["media_seconds"] == pytest.approx(4, abs=0.2)
         assert recipe["real_time_factor"] == recipe["media_seconds"] / recipe["seconds"]
+        assert recipe["cpu_seconds"] > 0
         assert recipe["clips_per_s"] == 2 / recipe["seconds"]
         assert list(recipe["parts"]) == ["opening", "text", "audio", "vision"]
         assert sum(recipe["parts"].values()) == pytest.approx(recipe["seconds"])

@@ -45,6 +45,9 @@ def test_a_window_is_what_the_decision_loses_without_its_rows() -> None:
     expected = np.log(whole.probabilities[0, name]) - np.log(fewer.probabilities[0, name])
     assert audio.change[1] == pytest.approx(expected, abs=1e-6)
     assert abs(expected) > 1e-4
+    none = predict_features(trained, [only(clip, "audio", np.zeros(20, dtype=bool))])
+    expected = np.log(whole.probabilities[0, name]) - np.log(none.probabilities[0, name])
+    assert audio.whole == pytest.approx(expected, abs=1e-6)
 
 
 def test_words_are_taken_out_of_the_text() -> None:
@@ -76,6 +79,8 @@ def test_a_window_of_everything_there_is_says_nothing() -> None:
     clip = features(lengths={"text": 0, "vision": 0}, text=None, duration=0.4)
     audio = by_modality(occlude(tiny_data.untrained(), clip))["audio"]
     assert np.isnan(audio.change).tolist() == [True]
+    assert np.isnan(audio.whole)
+    assert occlude(tiny_data.untrained(), clip).to_json()["modalities"]["audio"]["whole"] is None
     # with another modality the model can do without
     both = by_modality(occlude(tiny_data.untrained(), features(lengths={"text": 0}, duration=0.4)))
     assert np.isfinite(both["audio"].change).all()

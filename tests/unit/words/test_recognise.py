@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import Wav2Vec2ForCTC
 
 import tiny_bert
 import tiny_wav2vec
@@ -39,8 +40,19 @@ def test_a_letter_that_goes_on_is_one_word_from_begin_to_end(ctc: Path) -> None:
     assert segment.end == pytest.approx(2.0, abs=0.021)  # 99 frames of 20 ms
 
 
-def test_a_long_clip_is_heard_in_parts_without_a_seam(ctc: Path) -> None:
+def test_a_long_clip_is_heard_in_parts_without_a_seam(
+    ctc: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = []
+    forward = Wav2Vec2ForCTC.forward
+
+    def note(self: Wav2Vec2ForCTC, input_values: torch.Tensor, **others: Any) -> Any:
+        lengths.append(input_values.shape[1])
+        return forward(self, input_values, **others)
+
+    monkeypatch.setattr(Wav2Vec2ForCTC, "forward", note)
     [segment] = recogniser(f"transformers:{ctc}")(np.tile(SPEECH, 20)).segments
+    assert max(lengths) == 30 * RATE
     assert segment.text == "A"
     assert segment.end == pytest.approx(40.0, abs=0.05)
 
@@ -95,9 +107,11 @@ def test_what_is_no_waveform_is_refused(ctc: Path, samples: Any) -> None:
 
 def test_times_are_put_inside_the_clip() -> None:
     heard = [Segment(1.5, 9.0, " end "), Segment(-1.0, 0.5, "begin"), Segment(8.0, 7.0, "behind")]
+    heard.append(Segment(1.0, 0.5, "turned"))
     found = Recogniser("test", 1, lambda samples: heard)(SPEECH)
     assert found.segments == (
         Segment(0.0, 0.5, "begin"),
+        Segment(1.0, 1.0, "turned"),
         Segment(1.5, 2.0, "end"),
         Segment(2.0, 2.0, "behind"),
     )
