@@ -17,7 +17,7 @@ import pytest
 import typer
 
 from documents import make_docs
-from drawn_clips import talking
+from drawn_clips import face, talking, voice, write_clip
 from tricord import presets
 from tricord._version import __version__
 from tricord.cli import run
@@ -36,6 +36,10 @@ PAGES = sorted(
 SECTIONS = ("model", "text", "supcon", "pretrain", "finetune", "modalities", "labels")
 LOOKS = ["labels", "confidence", "importance", "robustness"]
 COMMANDS = ["simulate", "data", "train", "evaluate", "predict", *LOOKS]
+SMALL_CLIPS = {
+    "extract": ["--rate", "2", "--workers", "1"],
+    "train": ["--set", "pretrain.epochs=1", "--set", "finetune.epochs=1"],
+}
 SMALL = {  # what the README announces: fewer clips, one epoch
     "simulate": ["--scale", "0.05"],
     "train": ["--set", "pretrain.epochs=1", "--set", "finetune.epochs=1"],
@@ -74,11 +78,49 @@ def by_name(pages: list[Path]) -> pytest.MarkDecorator:
 # ------------------------------------------------------------------ commands
 
 
+def section(title: str) -> str:
+    """A part of the README."""
+    return README.split(f"## {title}\n")[1].split("\n## ")[0]
+
+
+def test_the_commands_for_clips_run(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRICORD_CACHE", str(tmp_path / "cache"))
+    for number, (name, smile) in enumerate([("happy", 0.4), ("sad", -0.8)] * 9):
+        place = tmp_path / "clips" / name / f"{number}.mp4"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        talking_clip(place, smile, f"it is {name} {number}")
+    talking_clip(tmp_path / "new_clip.mp4", 0.4, "")
+    commands = [words[1:] for words in shell_lines(section("From your own clips"))]
+    assert [c[0] for c in commands] == ["clips", "extract", "train", "evaluate", "predict"]
+    for words in commands:
+        assert run([*words, *SMALL_CLIPS.get(words[0], [])]) == 0, capsys.readouterr().err
+    said = capsys.readouterr().out
+    assert "what was said" not in said
+    for modality in ("text", "audio", "vision"):
+        assert modality in said
+    assert (tmp_path / "new_clip.png").read_bytes().startswith(b"\x89PNG")
+
+
+def talking_clip(place: Path, smile: float, said: str) -> None:
+    """A second of a drawn face and a voice, with its words beside it where there are any."""
+    images = [face(smile, mouth=0.2 + 0.2 * (i % 2), width=160, height=120) for i in range(10)]
+    sound = voice(1.0, 120 + 60 * smile)
+    write_clip(place, images, fps=10, sound=sound)
+    if said:
+        place.with_suffix(".txt").write_text(said, encoding="utf-8")
+
+
 def test_readme_commands_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    commands = [words[1:] for words in shell_lines(README) if words[0] == "tricord"]
+    others = README.replace(section("From your own clips"), "")
+    commands = [words[1:] for words in shell_lines(others) if words[0] == "tricord"]
     assert list(dict.fromkeys(c[0] for c in commands)) == COMMANDS
     for words in commands:
         assert run([*words, *SMALL.get(words[0], [])]) == 0, capsys.readouterr().err

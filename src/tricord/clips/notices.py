@@ -27,10 +27,11 @@ def of_videos(table: LabelTable) -> list[str]:
             "of one person into train and into test, and its results are too good; fill in the "
             "column 'speaker'"
         ]
-    if _label_by_video(table):
+    if label_by_video(table):
         return [
-            "speaker: not known, and each folder or video holds one label only: splits that keep "
-            "them apart keep labels apart too; fill in the column 'speaker'"
+            "speaker: not known, and each folder or video holds one label only: clips are split "
+            "one by one, so that clips of one person may be in train and in test, and results are "
+            "too good; fill in the column 'speaker'"
         ]
     return [
         f"speaker: not known: splits keep the {len(set(table.videos))} folders or videos apart, "
@@ -38,7 +39,7 @@ def of_videos(table: LabelTable) -> list[str]:
     ]
 
 
-def _label_by_video(table: LabelTable) -> bool:
+def label_by_video(table: LabelTable) -> bool:
     """Whether labels are words and every video has one: folders such as angry/, calm/."""
     pairs = set(zip(table.videos, table.words or (), strict=False))
     return len(pairs) == len(set(table.videos)) and len({word for _, word in pairs}) > 1

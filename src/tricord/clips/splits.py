@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tricord.clips.listing import ClipTable
+from tricord.clips.notices import label_by_video
 from tricord.data.derive.grouping import split_by_group
 from tricord.data.readers.label_table import LabelTable, without_features
 from tricord.data.schema import SPLITS, UNSPLIT
@@ -24,8 +25,9 @@ def with_splits(
     """The labels with a split for every clip, and what to say of it.
 
     Rows that have one keep it. The others are split so that no speaker is in two splits or, where
-    there are fewer than three speakers or none is named, no video. The same clips, groups and seed
-    give the same splits.
+    there are fewer than three speakers or none is named, no video; clip by clip where each video
+    (a folder named like a class) has one label. The same clips, groups and seed give the same
+    splits.
 
     Raises DataError where there are fewer than three videos too, ConfigError for shares that are
     not three positive numbers.
@@ -46,9 +48,9 @@ def with_splits(
     of_clip = {clip: name for name, part in made.splits.items() for clip in part.ids}
     modes[free] = [of_clip[clip] for clip in rows.ids]
     sizes = ", ".join(f"{name} {n} ({report.groups[name]})" for name, n in report.clips.items())
-    said = (
-        f"no column 'mode': split so that no {what[:-1]} is in two splits: clips ({what}): {sizes}"
-    )
+    said = f"no column 'mode': clips ({what}) split into: {sizes}"
+    if what != "clips":
+        said = f"{said}; no {what[:-1]} is in two splits"
     return replace(table, modes=tuple(modes.tolist())), (*notes, said)
 
 
@@ -67,6 +69,8 @@ def _groups(
     clips: ClipTable, rows: LabelTable, free: Sequence[int]
 ) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
     """(what they are, the group of each row, what to say)."""
+    if clips.groups is None and label_by_video(rows):
+        return "clips", rows.ids, ()
     if clips.groups is None:
         return "videos", rows.videos, ()
     speakers = tuple(clips.groups[row] for row in free)
