@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-all lint bench docs check
+.PHONY: setup demo test test-facemesh test-all lint bench docs check
 
 setup: $(READY)
 
@@ -22,6 +22,11 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
+# the face mesh's library is about 1 GB with what it needs, so that only this target installs it
+test-facemesh: setup
+	$(BIN)/python -m pip install --quiet -e ".[facemesh]"
+	$(BIN)/python -m pytest tests/unit/sight
+
 test-all: setup
 	$(BIN)/python -m pytest -m "slow or not slow"
 
@@ -33,7 +38,7 @@ lint: setup
 check: lint test
 
 bench: setup
-	for part in train predict load growth; do \
+	for part in train predict load growth extract; do \
 	  $(BIN)/tricord bench $$part --out bench/results/$$part.json || exit 1; \
 	done
 	$(BIN)/python scripts/bench_data.py
