@@ -1,10 +1,11 @@
 """Render the results in README.md and pages of docs from docs/results and bench/results.
 
-Eight kinds of JSON file are known: a table (`tricord.evaluation.table.Evaluation.to_json`), a
+Ten kinds of JSON file are known: a table (`tricord.evaluation.table.Evaluation.to_json`), a
 comparison over data sets (`tricord.experiments.demo.compare_over_seeds`), options
 (`scripts/measure_options.py`), time and memory of files (`scripts/bench_data.py`), what
-`tricord compare` and `tricord labels` keep, what `tricord models --sizes --json` prints, and what
-`tricord bench` measures. The text between the markers is a function of the files alone.
+`tricord compare`, `tricord labels`, `tricord leave-out` and `tricord extract` keep, what
+`tricord models --sizes --json` prints, and what `tricord bench` measures. The text between the
+markers is a function of the files alone.
 
     python scripts/make_docs.py
 """
@@ -22,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = {
     "README.md": "docs/results",
     "docs/baselines.md": "docs/results/compare",
+    "docs/clips.md": "docs/results/clips",
     "docs/method-beyond.md": "docs/results/beyond",
     "docs/performance.md": "bench/results",
 }
@@ -55,7 +57,13 @@ def load_results(folder: Path) -> dict[str, Any]:
 
 def _result(name: str, content: Mapping[str, Any], folder: str) -> str:
     rows, kind = content.get("rows"), str(content.get("kind"))
-    if kind in (placed := {"compare": _compare, "labels": _labels}):
+    placed = {
+        "compare": _compare,
+        "labels": _labels,
+        "leave-out": _leave_out,
+        "extraction": _extraction,
+    }
+    if kind in placed:
         return placed[kind](name, content, folder)
     kinds = {"options": _options, "data files": _data_files}
     if kind in kinds:
@@ -286,6 +294,45 @@ def _versus(content: Mapping[str, Any]) -> Iterable[str]:
             for subset, one in by_subset.items()
         ]
         yield f"`{found['name']}` minus `{other}`: {'; '.join(parts)}."
+
+
+def _leave_out(name: str, content: Mapping[str, Any], folder: str) -> str:
+    """Every group test once: the rows over all clips, with the worst and the best group."""
+    groups = content["groups"]
+    caption = (
+        f"{_simulated(content)}[`{name}`]({folder}/{name}): `tricord leave-out` on "
+        f"`{content['data']['source']}`: {content['metric']} in % over {sum(groups.values())} "
+        f"clips, each decided by models that never saw its group; {len(groups)} groups of "
+        f"{min(groups.values())} to {max(groups.values())} clips; mean of seeds "
+        f"{', '.join(map(str, content['seeds']))}, 95 % interval over groups, worst and best "
+        f"group; p against `{content['best']}`, the best model by mean, Holm-corrected."
+    )
+    subset = next(s for s in SUBSETS if content["rows"][0].get(s))
+    rows = []
+    for row in content["rows"]:
+        against, of_groups = row["against_best"], row["of_groups"].values()
+        p = "-" if against is None else _p(against["p_holm"])
+        accuracy, _, f1, *_ = _right(row, [subset], p)
+        ends = (_percent(min(of_groups)), _percent(max(of_groups)))
+        rows.append([row["name"], accuracy, *ends, f1, p])
+    return f"{caption}\n\n{_table(['', content['metric'], 'worst', 'best', 'F1', 'p'], rows)}"
+
+
+def _extraction(name: str, content: Mapping[str, Any], folder: str) -> str:
+    """One line: what was measured, how fast, and where there were faces."""
+    media, seconds = content["media_seconds"], content["seconds"]
+    kept = f", {content['from_cache']} of them kept before" if content["from_cache"] else ""
+    line = (
+        f"[`{name}`]({folder}/{name}): {', '.join(content['extractors'].values())}: "
+        f"{content['clips']} clips ({media:.0f} s){kept} in {seconds:.0f} s, "
+        f"{content['failures']} failures"
+    )
+    if content["real_time_factor"] is not None:
+        line += f", {content['real_time_factor']:.1f} times real time"
+    if content["frames"]:
+        faces = 100 * content["faces"] / content["frames"]
+        line += f"; a face in {faces:.1f} % of {content['frames']} pictures"
+    return f"{line}."
 
 
 def _simple(content: Mapping[str, Any]) -> Iterable[str]:

@@ -74,7 +74,7 @@ def opener(extractors: Mapping[str, Any]) -> Any:
 
 
 def recipe_of(extractors: Mapping[str, Any]) -> Recipe:
-    parts = {name: described(name, {}, extractor) for name, extractor in extractors.items()}
+    parts = {name: described(name, name, {}, extractor) for name, extractor in extractors.items()}
     return Recipe(name="fake", **parts)
 
 

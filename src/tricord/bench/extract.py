@@ -20,6 +20,7 @@ from tricord.clips.clip import Clip
 from tricord.clips.measure import Measurer
 from tricord.errors import ConfigError
 from tricord.sight.registry import RATE
+from tricord.sound.extractor import LicenceWarning
 from tricord.training.trained import versions
 
 CLIPS, SECONDS = 4, 8.0  # about as many seconds as clips of this field have
@@ -75,7 +76,7 @@ def measure_recipe(name: str, paths: list[Path], runs: int, tick: Tick) -> Found
     """
     one_core()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # licences: nothing is kept
+        warnings.simplefilter("ignore", LicenceWarning)  # nothing is kept
         try:
             recipe = build(name)
             measurer = Measurer(recipe)

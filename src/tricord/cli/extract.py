@@ -72,6 +72,7 @@ def command(
     from dataclasses import replace
 
     from tricord.cli.console import console
+    from tricord.cli.data.split import parse_shares
     from tricord.clips.cache import Cache
     from tricord.clips.extract import extract
     from tricord.clips.listing import read_clips
@@ -97,16 +98,6 @@ def command(
             store=out,
         )
     _finish(found, chosen, listed, table, clips, out, overwrite)
-
-
-def parse_shares(text: str) -> tuple[float, ...]:
-    """``0.6,0.2,0.2`` as numbers; raises ConfigError for another form."""
-    from tricord.errors import ConfigError
-
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise ConfigError(f"--shares: {text!r} found, expected one such as 0.6,0.2,0.2") from None
 
 
 def default_workers() -> int:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tricord.clips.recipe import Part, Recipe
+from tricord.clips.recipe import TOOLS, Part, Recipe
 from tricord.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -68,16 +68,20 @@ def build(
     }
     parts = {
         kind: described(
-            extractor, options[kind], open_extractor(kind, extractor, options[kind], download)
+            kind, extractor, options[kind], open_extractor(kind, extractor, options[kind], download)
         )
         for kind, extractor in chosen.items()
     }
     return Recipe(name=name, **parts)
 
 
-def described(extractor: str, options: Mapping[str, Any], opened: Opened) -> Part:
-    """The part of a recipe that an open extractor is."""
+def described(modality: str, extractor: str, options: Mapping[str, Any], opened: Opened) -> Part:
+    """The part of a recipe that an open extractor is; with what decodes files for it."""
+    from tricord.media.source import decoders
+
     description = json.loads(json.dumps(opened.describe()))  # tuples become lists, as when stored
+    if modality != "text":
+        description[TOOLS] = {**description.get(TOOLS, {}), **decoders()}
     return Part(extractor=extractor, options=dict(options), description=description)
 
 

@@ -5,10 +5,12 @@ The seam is `Engine.map`; an engine for a cluster is one more class with it.
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -70,17 +72,21 @@ class Serial:
 
 
 class Processes:
-    """workers processes, which take tasks in order. One that dies takes only its task with it."""
+    """workers processes, which take tasks in order. One that dies takes only its task with it.
 
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
+    limit: task -> seconds that it may take, after which its process is ended: a library may hang
+        on a damaged file for ever. None: any time.
+    """
+
+    def __init__(self, workers: int, limit: Callable[[Any], float] | None = None) -> None:
+        self.workers, self.limit = workers, limit
 
     def map(
         self, make: Callable[[], Callable[[Task], Result]], tasks: Sequence[Task]
     ) -> Generator[Answer[Result]]:
         """See `Engine.map`; as they are done."""
         waiting = deque(enumerate(tasks))
-        pool = [_Worker(make) for _ in range(min(self.workers, len(tasks)))]
+        pool = [_Worker(make, self.limit) for _ in range(min(self.workers, len(tasks)))]
         try:
             while pool:
                 for worker in _with_news(pool):
@@ -89,7 +95,7 @@ class Processes:
                         pool.remove(worker)
                         worker.stop()
                         if waiting:
-                            pool.append(_Worker(make))
+                            pool.append(_Worker(make, self.limit))
                     elif waiting:
                         worker.give(*waiting.popleft())
                     else:
@@ -103,36 +109,49 @@ class Processes:
 
 
 def _with_news(pool: Sequence[_Worker]) -> list[_Worker]:
-    ready = wait([worker.pipe for worker in pool])
+    until = min(worker.until for worker in pool)
+    patience = None if until == math.inf else max(0.0, until - time.monotonic())
+    ready = wait([worker.pipe for worker in pool], patience)
+    for worker in pool:
+        if worker.pipe not in ready and worker.until <= time.monotonic():
+            worker.interrupt()
     return [worker for worker in pool if worker.pipe in ready]
 
 
 class _Worker:
     """A process and what it does. It says once that it is ready, then answers each task.
 
-    alive: whether it can be given a task.
+    alive: whether it can be given a task. until: when its task is to be done, on the clock that
+    never goes back. limit: as that of `Processes`.
     """
 
-    def __init__(self, make: Callable[[], Callable[[Any], Any]]) -> None:
+    def __init__(
+        self, make: Callable[[], Callable[[Any], Any]], limit: Callable[[Any], float] | None
+    ) -> None:
         context = multiprocessing.get_context("spawn")  # a fork copies locks that are held
         self.pipe, other = context.Pipe()
         self.process: BaseProcess = context.Process(target=_work, args=(make, other), daemon=True)
         self.task: int | None = None
         self.alive = True
+        self.until, self._allowed = math.inf, math.inf
+        self._limit, self._late = limit, False
         with _calm():
             self.process.start()
         other.close()
 
     def give(self, number: int, task: object) -> None:
         self.task = number
+        self._allowed = math.inf if self._limit is None else self._limit(task)
+        self.until = time.monotonic() + self._allowed
         with suppress(*GONE):  # where it died meanwhile, its pipe says so next
             self.pipe.send(task)
 
     def answer(self) -> Answer[Any] | None:
-        """What it has to say, once its pipe has something: None, that it is ready.
+        """What it has to say, once its pipe has something or ends: None, that it is ready.
 
         Raises the TricordError that ends all, also where it dies before it is ready.
         """
+        self.until = math.inf
         try:
             said = self.pipe.recv()
         except GONE:
@@ -144,12 +163,19 @@ class _Worker:
                     f"a worker {how} before its first clip: fewer workers need less memory; in a "
                     "script, the call belongs below \"if __name__ == '__main__':\""
                 ) from None
-            return self.task, Failure(f"its process {how}")
+            late = f"took more than {self._allowed:g} s, and was ended"
+            return self.task, Failure(late if self._late else f"its process {how}")
+        self.alive = not self._late  # done in the moment in which it was ended
         if isinstance(said, TricordError):
             raise said
         if self.task is None:
             return None
         return self.task, said
+
+    def interrupt(self) -> None:
+        """Ends it in the middle of its task, which its pipe says next."""
+        self._late, self.until = True, math.inf
+        self.process.kill()
 
     def stop(self, *, at_once: bool = False) -> None:
         """Ends it: by a closed pipe when it is idle, else in the middle of its task."""

@@ -18,6 +18,10 @@ from tricord.clips.measure import Content, Measured, Measurer
 from tricord.clips.recipe import Recipe
 from tricord.errors import DataError
 
+# Seconds that a clip may take, and for each second of it; language models of sound and pictures
+# take a few a second. What a damaged file declares may be anything, so there is a most.
+SLOWEST, SLOWEST_PER_SECOND, MOST_SECONDS = 600.0, 60.0, 86_400.0
+
 
 @dataclass(frozen=True)
 class Extraction:
@@ -114,9 +118,13 @@ class Keeping:
         return self._cache.read(key_of(name, part, clip), part)
 
     def _measured(self, name: str, clip: Clip, info: Content) -> Measured:
+        if self._cache is None:
+            return self._measurer.measure(clip, info, name)
+        part = self._measurer.recipe.parts[name]
+        key = key_of(name, part, clip)
         found = self._measurer.measure(clip, info, name)
-        if self._cache is not None:
-            self._cache.write(key_of(name, self._measurer.recipe.parts[name], clip), found)
+        if key == key_of(name, part, clip):  # else the file changed meanwhile: it is being copied
+            self._cache.write(key, found)
         return found
 
 
@@ -138,14 +146,16 @@ def extract(
 
     What comes out does not depend on workers, order or cache. Raises DataError where two clips
     have one id or the disk has no room, ModelError where what is installed does not fit the
-    recipe; a clip that cannot be measured is no error but one of `failed`.
+    recipe; a clip that cannot be measured is no error but one of `failed`, and so is one that takes
+    longer than ten minutes and a minute for each of its seconds.
     """
     _check_ids(clips)
     start = perf_counter()
     watch = _Watch(clips, workers, observer or Observer(), cache, store)
     order = watch.order()
     work = Work(recipe, None if cache is None else cache.folder)
-    with closing((engine or Processes(workers)).map(work, [clips[i] for i in order])) as answers:
+    used = engine or Processes(workers, watch.limit)
+    with closing(used.map(work, [clips[i] for i in order])) as answers:
         for number, found in answers:
             watch.add(order[number], found)
     done = sorted(watch.done, key=lambda d: d.features.id)
@@ -178,6 +188,7 @@ class _Watch:
         self.places = [*folders, store.parent] if store is not None else folders
         self.seconds = lengths(clips)
         self.left = self.total = sum(self.seconds)
+        self._limits = {clip.id: seconds for clip, seconds in zip(clips, self.seconds, strict=True)}
         self.done: list[Done] = []
         self.failed: list[Failed] = []
         observer.started(len(clips), self.total)
@@ -186,6 +197,10 @@ class _Watch:
         """Typical clips first, for the estimate."""
         first = typical(self.seconds, SAMPLES + self.workers)
         return [*first, *(i for i in range(len(self.clips)) if i not in first)]
+
+    def limit(self, clip: Clip) -> float:
+        """Seconds that a clip may take."""
+        return min(SLOWEST + SLOWEST_PER_SECOND * self._limits[clip.id], MOST_SECONDS)
 
     def add(self, number: int, found: Done | Failure) -> None:
         """One more clip."""

@@ -69,7 +69,7 @@ class Measurer:
 
     def _compare(self) -> tuple[str, ...]:
         parts = {
-            name: described(part.extractor, part.options, self._extractors[name])
+            name: described(name, part.extractor, part.options, self._extractors[name])
             for name, part in self.recipe.parts.items()
         }
         found = self.recipe.differences(Recipe(name=self.recipe.name, **parts))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from unicodedata import normalize
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tricord.clips.finding import shortened
 from tricord.data.readers.delimited import UNKNOWN, named
 from tricord.data.readers.label_table import SCORES, LabelTable, unknown_scores
+from tricord.data.schema import SPLITS
 
 _MOST_LINES = 5  # that a notice names
 
@@ -29,8 +30,8 @@ def of_videos(table: LabelTable) -> list[str]:
         ]
     if label_by_video(table):
         return [
-            "speaker: not known, and each folder or video holds one label only: clips are split "
-            "one by one, so that clips of one person may be in train and in test, and results are "
+            "speaker: not known, each folder or video holds one label only, and some label is in "
+            f"fewer than {len(SPLITS)} of them: clips are split one by one, so that clips of one person may be in train and in test, and results are "
             "too good; fill in the column 'speaker'"
         ]
     return [
@@ -40,9 +41,15 @@ def of_videos(table: LabelTable) -> list[str]:
 
 
 def label_by_video(table: LabelTable) -> bool:
-    """Whether labels are words and every video has one: folders such as angry/, calm/."""
+    """Whether each video has one label, a word, and a word too few videos for train, valid and test.
+
+    Such as folders angry/, calm/. Unlabelled clips do not count.
+    """
     pairs = set(zip(table.videos, table.words or (), strict=False))
-    return len(pairs) == len(set(table.videos)) and len({word for _, word in pairs}) > 1
+    known = [(video, word) for video, word in pairs if word.lower() not in UNKNOWN]
+    videos = Counter(word for _, word in known)
+    several = len(videos) > 1 and len({video for video, _ in known}) == len(known)
+    return several and min(videos.values()) < len(SPLITS)
 
 
 def look_alikes(names: Iterable[str], column: str, what: str) -> list[str]:

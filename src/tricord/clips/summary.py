@@ -28,6 +28,7 @@ def summary_of(extraction: Extraction, recipe: Recipe, data: Dataset) -> dict[st
             "faces": sum(clip.faces for clip in rows),
         }
     return {
+        "kind": "extraction",
         "tricord": __version__,
         "recipe": recipe.name,
         "recipe_sha256": recipe.key(),

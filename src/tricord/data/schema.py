@@ -264,7 +264,7 @@ class Dataset:
 
     def fingerprint(self) -> str:
         """SHA-256 over ids, features, tokens, words and labels of all splits: same data, same
-        string.
+        string. Labels are the scores, or, where there are none, the label words.
         """
         digest = hashlib.sha256()
         for name, table in sorted(self.splits.items()):
@@ -277,4 +277,6 @@ class Dataset:
             for key, ragged in sorted(sequences.items()):
                 digest.update(f"{key}\0{ragged.digest()}".encode())
             digest.update(np.ascontiguousarray(table.scores).data)
+            if table.label_names is not None and np.isnan(table.scores[:, 0]).all():
+                digest.update("\0".join(table.label_names).encode(errors="surrogatepass"))
         return digest.hexdigest()

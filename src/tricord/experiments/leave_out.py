@@ -21,7 +21,7 @@ from tricord.clips.finding import natural
 from tricord.config import CommonConfig
 from tricord.data.derive.grouping import TEST, split_by_group
 from tricord.data.gather import gather
-from tricord.data.schema import UNLABELLED, UNSPLIT, Dataset, FeatureTable
+from tricord.data.schema import SPLITS, UNLABELLED, UNSPLIT, Dataset, FeatureTable
 from tricord.errors import ConfigError, DataError
 from tricord.evaluation.floors import majority
 from tricord.evaluation.rows import Judge, Row
@@ -36,6 +36,7 @@ from tricord.inference.linear import linear_floor
 from tricord.inference.predictor import predict
 from tricord.labels import LabelScheme
 from tricord.training.checkpoint import read_json, write_json
+from tricord.training.label_kinds import words_alone
 from tricord.training.loop import Observer
 
 PLAN_FILE, RESULT_FILE, TEXT_FILE = "plan.json", "leave-out.json", "leave-out.md"
@@ -45,7 +46,8 @@ Say = Callable[[str], object]
 
 @dataclass(frozen=True)
 class Plan:
-    """preset: None chooses settings from what trains when the first group is left out, for all.
+    """preset: None chooses settings, the same for every group: the classes that there are among all
+    clips, since a class may be in one group alone, and sizes by the number of clips.
 
     seeds: of training.
 
@@ -156,7 +158,7 @@ class _Work:
         schemes: dict[str, LabelScheme] = {}
         for model in self.plan.models:
             self.say(f"{name} left out ({number} of {len(set(group_of))}): {model}")
-            run = self._train(data, model, self.folder / f"{number:02d}" / model)
+            run = self._train(table, data, model, self.folder / f"{number:02d}" / model)
             found = [predict(t, run.dataset(), TEST, self.tick) for t in run.trained]
             outputs[model] = [p.outputs for p in found]
             schemes[model] = found[0].scheme
@@ -184,10 +186,11 @@ class _Work:
         )
         return made
 
-    def _train(self, data: Dataset, model: str, folder: Path) -> api.Run:
+    def _train(self, table: FeatureTable, data: Dataset, model: str, folder: Path) -> api.Run:
         if model not in self.configs:
             settings = self.plan.settings.get(model, {})
-            self.configs[model] = api.config_for(data, self.plan.preset, model, settings)
+            whole = replace(data, splits={name: replace(table, name=name) for name in SPLITS[:2]})
+            self.configs[model] = api.config_for(whole, self.plan.preset, model, settings)
         return api.train(
             data,
             model=model,
@@ -207,13 +210,12 @@ def _pooled(data: Dataset, groups: Mapping[str, Sequence[str]]) -> tuple[Feature
     owner = np.repeat(np.arange(len(tables)), [len(t) for t in tables])
     rows = np.concatenate([np.arange(len(t)) for t in tables])
     group_of = [group for n in names for group in groups[n]]
-    known = np.concatenate([~np.isnan(t.scores[:, 0]) | _has_word(t) for t in tables])
+    every = gather(UNSPLIT, tables, owner, rows)
+    known = ~np.isnan(every.scores[:, 0])
+    if words_alone(every):
+        known = np.array([bool(word) for word in every.label_names or ()])
     table = gather(UNSPLIT, tables, owner[known], rows[known])
     return table, [group for group, there in zip(group_of, known, strict=True) if there]
-
-
-def _has_word(table: FeatureTable) -> NDArray[np.bool_]:
-    return np.array([bool(word) for word in table.label_names or [""] * len(table)])
 
 
 def _open(folder: Path, plan: Plan, data: Dataset, groups: Sequence[str]) -> None:

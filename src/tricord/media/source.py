@@ -40,6 +40,17 @@ def require_av(path: Path) -> None:
         ) from None
 
 
+def decoders() -> dict[str, str]:
+    """The libraries that decode, and their versions; raises ConfigError where they are missing."""
+    try:
+        import av
+    except ImportError:
+        raise ConfigError(
+            "PyAV, which reads audio and video, is not installed: pip install 'tricord[clips]'"
+        ) from None
+    return {"av": av.__version__, "ffmpeg": str(av.ffmpeg_version_info)}
+
+
 class Source:
     """An open media file.
 

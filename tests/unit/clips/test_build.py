@@ -8,6 +8,7 @@ from tricord.clips import build as module
 from tricord.clips.build import build, names
 from tricord.clips.recipe import Recipe
 from tricord.errors import ConfigError
+from tricord.media.source import decoders
 
 
 class Named:
@@ -44,6 +45,7 @@ def test_what_is_stored_is_plain_and_what_the_extractor_says() -> None:
     assert part.description == {
         "columns": ["a"],
         "asked": ["vision", "light", {"rate": 5.0, "face": "largest"}, True],
+        "tools": decoders(),
     }
     assert Recipe.model_validate_json(build().model_dump_json()) == build()
 
@@ -83,4 +85,14 @@ def test_real_extractors_are_described() -> None:
     pytest.importorskip("librosa")
     part = build("sound", text="none").parts["audio"]
     assert len(part.description["columns"]) == 33
-    assert "librosa" in part.description["tools"]
+    assert {"librosa", "av", "ffmpeg"} <= part.description["tools"].keys()
+
+
+@pytest.mark.usefixtures("_named")
+def test_what_decodes_is_of_the_recipe_but_not_of_its_words() -> None:
+    parts = build().parts
+    assert {name for name, part in parts.items() if "tools" in part.description} == {
+        "audio",
+        "vision",
+    }
+    assert all(decoders().values())

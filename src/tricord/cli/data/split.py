@@ -53,7 +53,7 @@ def command(
     from tricord.data.admit import admit
     from tricord.data.derive.grouping import split_by_group
 
-    parts = _numbers(shares)
+    parts = parse_shares(shares)
     data = opened(source, out, overwrite=overwrite)
     admit(data, lazy=True)  # a clip that is there twice could be in two splits
     groups, notes = groups_by(data, by)
@@ -71,7 +71,8 @@ def command(
     show_changes(data, made, out, notes)
 
 
-def _numbers(text: str) -> tuple[float, ...]:
+def parse_shares(text: str) -> tuple[float, ...]:
+    """``0.6,0.2,0.2`` as numbers; raises ConfigError for another form."""
     from tricord.errors import ConfigError
 
     try:
