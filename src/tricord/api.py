@@ -269,7 +269,7 @@ def _open_folder(
         write_json(path, description)
         return
     if not resume:
-        raise ConfigError(f"{folder}: already holds a run; name a new folder, or resume it")
+        raise ConfigError(f"{folder}: already holds a run; name a new folder, or resume it (--resume)")
     before = _read_description(folder)
     before["config"] = completed(before["config"], config)
     for part in PARTS:

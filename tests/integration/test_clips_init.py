@@ -84,6 +84,7 @@ def test_from_a_folder_to_a_table_that_can_be_read(typed: Type) -> None:
     again = typed("init", "my clips")
     assert again.code == 0
     assert "is there already, left as it is: 4 rows, 4 with a label" in again.out
+    assert "labels: angry (2), happy (2)\n" in again.out
     assert "fill in label" not in again.out
     assert "not in the table" not in again.out
 
@@ -102,7 +103,7 @@ def test_a_second_time_says_what_is_missing(typed: Type) -> None:
         "note: file: not found for 1 of 3 clips (line 3): 'bob/9.mp4'",
         "2 clips not in the table:\n  Ann Lee/1.mp4",
         "label: empty or unknown for 1 of 3 clips (line 4)",
-        "3 rows, 2 with a label",
+        "3 rows, 2 with a label\nlabels: 1 (1), 2 (1)\n",
     ):
         assert line in said.out
     found = json.loads(typed("init", "my clips", "--json").out)
@@ -113,6 +114,16 @@ def test_a_second_time_says_what_is_missing(typed: Type) -> None:
     assert [problem["kind"] for problem in found["problems"]] == ["unreadable"]
     assert typed("init", "my clips", "--overwrite").code == 0
     assert labels.read_text("utf-8-sig").count("\n") == 5
+
+
+def test_of_many_different_numbers_the_ends_are_said(typed: Type) -> None:
+    files = [Path("my clips/a", f"{number}.wav") for number in range(13)]
+    for number, path in enumerate(files):
+        path.parent.mkdir(exist_ok=True)
+        write_clip(path, sound=voice(0.1, 100 + number))
+    rows = (f"a/{path.name},{number / 4}\n" for number, path in enumerate(files))
+    Path("my clips/label.csv").write_text("file,label\n" + "".join(rows) + "bob/1.mp4,\n")
+    assert "labels: numbers from 0 to 3, 13 different ones\n" in typed("init", "my clips").out
 
 
 def test_json_names_every_clip(typed: Type) -> None:
@@ -145,7 +156,7 @@ def test_many_problems_are_cut_short(typed: Type, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        (["none"], "error: none: no such folder, expected one with clips\n"),
+        (["none"], "error: none: no such folder, expected a folder with clips\n"),
         (["empty"], "error: empty: no audio or video file found, expected such as mp4, mov, "),
         (["my clips", "--out", "a.xlsx"], "error: a.xlsx: name found, expected one that ends in"),
     ],

@@ -14,7 +14,7 @@ import tiny_data
 from commands import Type, narrow
 from tricord import api
 from tricord.data.derive.grouping import groups_of
-from tricord.data.schema import UNLABELLED, Dataset
+from tricord.data.schema import UNLABELLED, Dataset, FeatureTable
 from tricord.data.store import write_store
 from tricord.errors import ConfigError, DataError
 from tricord.evaluation.metrics import correct
@@ -133,9 +133,45 @@ def test_clips_without_a_label_are_left_out(data: Dataset, tmp_path: Path) -> No
     assert len(found.groups) == 14
 
 
-def test_without_a_preset_all_groups_have_the_settings_of_the_first(
-    data: Dataset, tmp_path: Path
-) -> None:
+def with_words(data: Dataset, known: bool) -> Dataset:
+    """With label words; "odd" only in the group that is left out first. known: scores stay."""
+
+    def words(table: FeatureTable) -> FeatureTable:
+        found = tuple(
+            "a" if n % 2 == 0 else "odd" if video == "test0" else "b"
+            for n, video in enumerate(table.videos)
+        )
+        scores = table.scores if known else np.full_like(table.scores, np.nan)
+        return replace(table, label_names=found, scores=scores)
+
+    return replace(data, splits={name: words(table) for name, table in data.splits.items()})
+
+
+def test_a_class_may_be_in_one_group_alone(data: Dataset, tmp_path: Path) -> None:
+    plan = replace(PLAN, preset=None, models=("text-only",), seeds=(1,))
+    plan = replace(plan, settings={"text-only": SETTINGS["text-only"]})
+    named = with_words(data, known=False)
+    found = leave_out(named, groups_of(named), plan, tmp_path / "out")
+    assert min(found.clips) == "test0"
+    runs = sorted((tmp_path / "out").glob("*/text-only/run.json"))
+    for run in runs:
+        assert json.loads(run.read_text())["config"]["labels"]["classes"] == ["a", "b", "odd"]
+    majority = next(row for row in found.rows if row.name == MAJORITY)
+    assert majority.right.sum() == 9  # all of class a; b and odd never
+
+
+def test_a_word_is_no_label_where_labels_are_scores(data: Dataset, tmp_path: Path) -> None:
+    named = with_words(data, known=True)
+    scores = named["train"].scores.copy()
+    scores[0, 0] = np.nan
+    splits = {**named.splits, "train": replace(named["train"], scores=scores)}
+    plan = replace(PLAN, models=("text-only",), seeds=(1,))
+    plan = replace(plan, settings={"text-only": SETTINGS["text-only"]})
+    found = leave_out(replace(named, splits=splits), groups_of(named), plan, tmp_path / "out")
+    assert len(found.groups) == 14
+
+
+def test_without_a_preset_all_groups_have_the_same_settings(data: Dataset, tmp_path: Path) -> None:
     plan = replace(PLAN, preset=None, models=("text-only",), seeds=(1,))
     plan = replace(plan, settings={"text-only": SETTINGS["text-only"]})
     leave_out(data, groups_of(data), plan, tmp_path / "out")

@@ -32,7 +32,15 @@ Start with a demonstration that needs no data (about two minutes):
 
     tricord demo
 
-Your own data, a feature file, a store or a folder:
+Your own clips, a folder of videos or sound files:
+
+\b
+    tricord clips init CLIPS
+    tricord extract CLIPS --labels CLIPS/label.csv --out mydata.tricord
+    tricord train mydata.tricord --out my-run
+    tricord predict my-run CLIP
+
+Features that you have, a file, a store or a folder:
 
 \b
     tricord data show FILE

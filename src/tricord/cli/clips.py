@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from tricord.clips.init import Report
+    from tricord.clips.listing import ClipTable
     from tricord.clips.problems import Problem
 
 _COLOURS = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
 _MOST = 5  # files shown of a problem
+_MOST_LABELS = 12  # different ones that are counted one by one
 _PATIENCE = 2.0  # seconds without a bar
 
 app = typer.Typer(
@@ -224,6 +226,8 @@ def _say_table(report: Report) -> None:
     known = int(table.labelled.sum())
     labels = f"{_count(len(table.clips), 'row')}, {known} with a label"
     _say(f"\n{report.labels} is there already, left as it is: {labels}", "bold")
+    if known:
+        _say(f"labels: {_labels(table)}")
     for notice in table.notices:
         _say(f"note: {notice}")
     if report.new:
@@ -233,6 +237,24 @@ def _say_table(report: Report) -> None:
         if len(report.new) > _MOST:
             _say(f"and {len(report.new) - _MOST} more, see --json", indent=2)
         _say("-> Add rows for them, or leave them out.", "green", indent=2)
+
+
+def _labels(table: ClipTable) -> str:
+    """How often each label is there; of many different numbers the least and the greatest.
+
+    So that a slip of the keyboard, such as 55 on a scale to 5, is seen before the extraction.
+    """
+    from collections import Counter
+
+    words, numbers = table.table.words, table.table.scores[:, 0].tolist()
+    of = numbers if words is None else words
+    counts = Counter(label for label, known in zip(of, table.labelled, strict=True) if known)
+    if words is None and len(counts) > _MOST_LABELS:
+        return f"numbers from {min(counts):g} to {max(counts):g}, {len(counts)} different ones"
+    shown = (label if isinstance(label, str) else f"{label:g}" for label in sorted(counts))
+    parts = [f"{name} ({n})" for name, (_, n) in zip(shown, sorted(counts.items()), strict=True)]
+    more = f" and {len(parts) - _MOST_LABELS} more" if len(parts) > _MOST_LABELS else ""
+    return ", ".join(parts[:_MOST_LABELS]) + more
 
 
 def _say_next(report: Report) -> None:

@@ -28,13 +28,18 @@ def command(
     out: Annotated[Path, typer.Option(help="The store to make; its name ends in .tricord.")],
     recipe: Annotated[str, typer.Option(help="light, facemesh or sound (no pictures).")] = "light",
     text: Annotated[
-        str | None, typer.Option(help="Another text extractor; none: leave text out.")
+        str | None, typer.Option(help="minilm or transformers:NAME; none: leave text out.")
     ] = None,
     audio: Annotated[
-        str | None, typer.Option(help="Another audio extractor; none: leave audio out.")
+        str | None,
+        typer.Option(
+            help="librosa-33, librosa-33-logf0, logmel-80, egemaps-25 or transformers:NAME; "
+            "none: leave audio out."
+        ),
     ] = None,
     vision: Annotated[
-        str | None, typer.Option(help="Another vision extractor; none: leave vision out.")
+        str | None,
+        typer.Option(help="light, facemesh or transformers:NAME; none: leave vision out."),
     ] = None,
     rate: Annotated[float | None, typer.Option(help="Pictures a second; 5 if not given.")] = None,
     face: Annotated[
@@ -84,7 +89,7 @@ def command(
     table, notes = with_splits(listed, parse_shares(shares))
     table = replace(table, notices=(*listed.notices, *notes))
     for notice in table.notices:
-        console.print(f"note: {notice}", markup=False, soft_wrap=True)
+        console.print(f"note: {notice}", markup=False)
     with console.status("opening the extractors"):
         chosen = _recipe(recipe, text, audio, vision, rate, face, download)
     keep = Cache() if cache else None
@@ -132,7 +137,7 @@ def _recipe(
             name, text=text, audio=audio, vision=vision, rate=rate, face=face, download=download
         )
     for warning in caught:
-        console.print(f"note: {warning.message}", markup=False, soft_wrap=True)
+        console.print(f"note: {warning.message}", markup=False)
     return built
 
 
@@ -164,7 +169,7 @@ def _observer() -> AbstractContextManager[Observer]:
     class Shown(Observer):
         def started(self, clips: int, media_seconds: float) -> None:
             console.print(f"{clips} clips, {duration(media_seconds)} of sound and pictures")
-            self._task = bar.add_task("measuring", total=clips)
+            self._task = bar.add_task("starting workers", total=clips)
 
         def estimated(self, estimate: Estimate) -> None:
             console.print(
@@ -173,7 +178,7 @@ def _observer() -> AbstractContextManager[Observer]:
             )
 
         def clip_done(self, done: int, clips: int, failed: Any) -> None:
-            bar.update(self._task, completed=done)
+            bar.update(self._task, completed=done, description="measuring")
 
     @contextmanager
     def shown() -> Iterator[Observer]:

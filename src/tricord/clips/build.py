@@ -70,7 +70,8 @@ def build(
         kind: described(
             kind, extractor, options[kind], open_extractor(kind, extractor, options[kind], download)
         )
-        for kind, extractor in chosen.items()
+        # Text last: a wrong name or rate is then said before a language model is loaded.
+        for kind, extractor in reversed(chosen.items())
     }
     return Recipe(name=name, **parts)
 

@@ -48,7 +48,8 @@ def natural(path: Path) -> tuple[list[str | int], str]:
 def walk(folder: Path) -> Found:
     """All files of a folder; raises DataError where it, or a folder in it, cannot be read."""
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder, expected one with clips")
+        found = "is a file" if folder.exists() else "no such folder"
+        raise DataError(f"{folder}: {found}, expected a folder with clips")
     media: list[Path] = []
     links: list[Path] = []
     others: list[Path] = []

@@ -16,6 +16,9 @@ from tricord.clips.recipe import Recipe
 from tricord.errors import DataError, ModelError
 from tricord.track import Track
 
+# Seconds of one clip. A waveform is measured as a whole: with librosa-33 an hour takes 5.4 GB.
+LONGEST = 3600.0
+
 
 @dataclass(frozen=True)
 class Content:
@@ -92,12 +95,19 @@ class Measurer:
         )
 
     def probe(self, clip: Clip) -> Content:
-        """What is in the file. Raises DataError where it cannot be opened."""
+        """What is in the file; raises DataError where that cannot be opened, or is too long."""
         info = content_of(clip.path)
         if clip.start >= info.duration:
             raise DataError(
                 f"{clip.path}: {info.duration:.2f} s long, but clip '{clip.id}' begins at "
                 f"{clip.start:.2f} s"
+            )
+        length = _end(clip, info) - clip.start
+        if length > LONGEST:
+            raise DataError(
+                f"{clip.path}: clip '{clip.id}' is {length:.0f} s long, expected at most "
+                f"{LONGEST:.0f} s: cut it into utterances (tricord predict can go through it with "
+                "--timeline)"
             )
         return info
 
@@ -106,12 +116,11 @@ class Measurer:
         notices = [f"{name}: {line}" for name, part in parts.items() for line in part.notices]
         if not any(len(part.track) for part in parts.values()):
             raise DataError(f"{clip.path}: nothing in it can be measured ({'; '.join(notices)})")
-        end = info.duration if clip.end is None else min(clip.end, info.duration)
         return ClipFeatures(
             id=clip.id,
             tracks={name: part.track for name, part in parts.items()},
             text=clip.text,
-            duration=end - clip.start,
+            duration=_end(clip, info) - clip.start,
             frames=sum(part.frames for part in parts.values()),
             faces=sum(part.faces for part in parts.values()),
             notices=tuple(notices),
@@ -168,6 +177,11 @@ class Measurer:
         lost = _lost(pictures.truncated, pictures.broken)
         missing = () if sight.faces else ("no face" if sight.frames else "no picture",)
         return Measured(sight.track, (*lost, *missing), sight.frames, sight.faces)
+
+
+def _end(clip: Clip, info: Content) -> float:
+    """Of the clip, in seconds of the file."""
+    return info.duration if clip.end is None else min(clip.end, info.duration)
 
 
 def _lost(truncated: bool, broken: int) -> tuple[str, ...]:

@@ -31,8 +31,8 @@ def of_videos(table: LabelTable) -> list[str]:
     if label_by_video(table):
         return [
             "speaker: not known, each folder or video holds one label only, and some label is in "
-            f"fewer than {len(SPLITS)} of them: clips are split one by one, so that clips of one person may be in train and in test, and results are "
-            "too good; fill in the column 'speaker'"
+            f"fewer than {len(SPLITS)} of them: clips are split one by one, so that clips of one "
+            "person may be in train and in test, and results are too good; fill in the column 'speaker'"
         ]
     return [
         f"speaker: not known: splits keep the {len(set(table.videos))} folders or videos apart, "
@@ -41,7 +41,7 @@ def of_videos(table: LabelTable) -> list[str]:
 
 
 def label_by_video(table: LabelTable) -> bool:
-    """Whether each video has one label, a word, and a word too few videos for train, valid and test.
+    """Whether each video has one label, a word, and some word too few videos for three splits.
 
     Such as folders angry/, calm/. Unlabelled clips do not count.
     """

@@ -26,8 +26,8 @@ def with_splits(
 
     Rows that have one keep it. The others are split so that no speaker is in two splits or, where
     there are fewer than three speakers or none is named, no video; clip by clip where each video
-    has one label and some label fewer than three videos (folders named like classes). The same clips, groups and seed give the same
-    splits.
+    has one label and some label fewer than three videos (folders named like classes). The same
+    clips, groups and seed give the same splits.
 
     Raises DataError where there are fewer than three videos too, ConfigError for shares that are
     not three positive numbers.

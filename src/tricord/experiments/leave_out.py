@@ -214,7 +214,7 @@ def _pooled(data: Dataset, groups: Mapping[str, Sequence[str]]) -> tuple[Feature
     known = ~np.isnan(every.scores[:, 0])
     if words_alone(every):
         known = np.array([bool(word) for word in every.label_names or ()])
-    table = gather(UNSPLIT, tables, owner[known], rows[known])
+    table = every if known.all() else gather(UNSPLIT, tables, owner[known], rows[known])
     return table, [group for group, there in zip(group_of, known, strict=True) if there]
 
 

@@ -187,9 +187,13 @@ def multiplies_bfloat16(device: torch.device) -> bool:
 def tokenize(
     name: str, texts: Sequence[str], *, max_length: int, download: bool = False
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Words to (N, L) token ids, zero padded to the longest, and (N,) lengths."""
+    """Words to (N, L) token ids, zero padded to the longest, and (N,) lengths.
+
+    A text without words has no token at all, not even special ones: it is absent.
+    """
     tokenizer = load_tokenizer(name, download)
-    rows = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"]
+    found = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"]
+    rows = [row if text.strip() else [] for row, text in zip(found, texts, strict=True)]
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
     padded = np.zeros((len(rows), int(lengths.max(initial=1))), dtype=np.int64)
     padded[np.arange(padded.shape[1])[None, :] < lengths[:, None]] = np.concatenate(rows)

@@ -12,6 +12,15 @@ import torch
 
 from tricord.features.language import load_pretrained
 
+# Settings that change what the same weights make of sound or pictures. The whole of them is no
+# measure: each version of transformers adds and drops some.
+_DECISIVE = (
+    *("model_type", "hidden_act", "layer_norm_eps", "num_attention_heads", "num_heads"),
+    *("conv_stride", "feat_extract_activation", "feat_extract_norm", "do_stable_layer_norm"),
+    *("position_embeddings_type", "rotary_embedding_base", "max_bucket_distance"),
+    *("image_size", "patch_size", "window_size", "depths", "use_mean_pooling"),
+)
+
 
 def load_encoder(name: str, download: bool, what: str, allow: str) -> tuple[Any, tuple[str, ...]]:
     """A model by name or local folder, in float32 and evaluation mode, and its missing weights.
@@ -50,12 +59,10 @@ def _errors_only() -> Iterator[None]:
 
 
 def fingerprint(model: Any, unused: Collection[str] = ()) -> str:
-    """SHA-256 of a model's settings and weights, less those that are not used."""
-    settings: dict[str, Any] = model.config.to_dict()
-    settings.pop("_name_or_path", None)
-    settings.pop("transformers_version", None)
+    """SHA-256 of a model's weights, less those that are not used, and of its decisive settings."""
+    settings = {key: getattr(model.config, key, None) for key in _DECISIVE}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
-    for name, weight in model.state_dict().items():
+    for name, weight in sorted(model.state_dict().items()):
         if name not in unused:
             digest.update(name.encode())
             digest.update(weight.contiguous().numpy().data)

@@ -17,7 +17,7 @@ import numpy as np
 from tricord.errors import ConfigError
 from tricord.sight import mesh_measures
 from tricord.sight.extractor import FACE, Extractor, Image, Picture, Row
-from tricord.sight.faces import Box, check, choose
+from tricord.sight.faces import SAME, Box, check, choose
 from tricord.sight.mesh_points import LANDMARKS, Points, align, in_pixels
 
 FACES = 4  # faces looked for in a picture
@@ -87,7 +87,7 @@ class _Measure:
                 head = None if chosen is None else align(faces[boxes.index(chosen)])
                 stills.append(None if head is None else mesh_measures.still(head, height, width))
                 times.append(picture.time)
-                follows.append(bool(chosen and head and before and chosen.overlap(before) > 0))
+                follows.append(bool(head and chosen and before and chosen.overlap(before) >= SAME))
                 previous = chosen or previous
                 before = None if head is None else chosen
         yield from mesh_measures.rows_of(stills, times, follows)

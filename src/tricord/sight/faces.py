@@ -24,6 +24,7 @@ CASCADE = "haarcascade_frontalface_alt2.xml"
 SIDE = 180  # pixels that a picture's shorter side is made for the search, if it is longer
 SMALLEST = 27  # pixels of the searched picture that a face is wide at least
 STEP = 1.15  # from one size searched to the next
+SAME = 0.3  # boxes of two pictures that overlap less are not taken for the same face
 NEIGHBOURS = 3  # finds beside each other that make a face: fewer are often none
 
 

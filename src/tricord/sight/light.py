@@ -9,13 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tricord.sight.extractor import FACE, Extractor, Picture, Row
-from tricord.sight.faces import Box, Detector, Grey, check, choose, grey_of, one_thread, opencv
+from tricord.sight.faces import (
+    SAME,
+    Box,
+    Detector,
+    Grey,
+    check,
+    choose,
+    grey_of,
+    one_thread,
+    opencv,
+)
 
 NAME = "light"
 SIZE = 64  # pixels of the crop, which is as wide as high
 CELLS = 4  # of the crop, along each side
 ANGLES = 4  # directions of edges, from vertical edges on; light to dark is as dark to light
-SAME = 0.3  # boxes of two pictures that overlap less are not taken for the same face
 KEPT = 0.6  # share of the box before in a box's size: the search finds sizes in coarse steps
 FASTEST = 8.0  # face widths a second; faster is a mistake of the flow
 

@@ -19,6 +19,7 @@ from tricord.labels import LabelScheme
 from tricord.presets import AUTOMATIC, Size
 from tricord.training.label_kinds import Labels, cut_by_hand, labels_of, listed
 
+BY_HAND = "set by hand"
 CUTS = "labels.cuts"  # with this set by hand, classes are not looked for
 Config = TypeVar("Config", bound=CommonConfig)
 
@@ -74,15 +75,17 @@ def explained(data: Dataset, config: CommonConfig) -> tuple[Line, ...]:
         choice = choose(data)
     except TricordError:  # no classes of its own: they were set by hand
         choice = choose(data, by_hand={CUTS: config.labels.cuts})
+    labels = _labels(config.labels, choice)
+    notices = () if labels.why == BY_HAND else choice.labels.notices  # of other classes
     lines = [
-        _labels(config.labels, choice),
+        labels,
         Line("clips", ", ".join(f"{len(table)} {name}" for name, table in data.splits.items())),
         _features(data, config),
         *_unused_words(data, config),
     ]
     if isinstance(config, RunConfig):
         lines.append(_sizes(config, choice))
-    return (*lines, *(Line("note", notice) for notice in choice.labels.notices))
+    return (*lines, *(Line("note", notice) for notice in notices))
 
 
 def _for_model(scheme: LabelScheme, before: LabelScheme) -> LabelScheme:
@@ -95,7 +98,7 @@ def _labels(scheme: LabelScheme, choice: Choice) -> Line:
     chosen, own = choice.labels, {"head", "decision"}  # of the model
     names = listed(scheme.classes)
     if scheme.model_dump(exclude=own) != chosen.scheme.model_dump(exclude=own):
-        return Line("labels", f"{scheme.num_classes} classes: {names}", "set by hand")
+        return Line("labels", f"{scheme.num_classes} classes: {names}", BY_HAND)
     return Line("labels", f"{chosen.kind}: {names}", chosen.why)
 
 
@@ -123,7 +126,7 @@ def _sizes(config: RunConfig, choice: Choice) -> Line:
         f"layers {layers}, heads {heads}, batches of {config.pretrain.batch_size}, "
         f"dropout {config.model.output_dropout:g}"
     )
-    return Line("sizes", value, choice.size.why if same else "set by hand")
+    return Line("sizes", value, choice.size.why if same else BY_HAND)
 
 
 def _encoders(config: RunConfig) -> list[tuple[str, str]]:

@@ -47,7 +47,8 @@ def labels_of(data: Dataset) -> Labels:
     if words:
         return _of_words(words, data)
     check_splits(data)
-    found = _of_numbers(_known(data["train"]), data.source)
+    largest = max(float(np.abs(_known(data[name])).max()) for name in ("train", "valid"))
+    found = _of_numbers(_known(data["train"]), largest, data.source)
     in_train = _class_names(found.scheme, data["train"])
     _check_several(np.unique(in_train).tolist(), data.source, LABEL)
     _check_valid(found.scheme, data["valid"], data.source)
@@ -94,13 +95,14 @@ def _of_words(words: tuple[str, ...], data: Dataset) -> Labels:
     return Labels(nominal(words), f"{len(words)} words", "no order", notices)
 
 
-def _of_numbers(known: Scores, source: str) -> Labels:
+def _of_numbers(known: Scores, largest: float, source: str) -> Labels:
     """Signed numbers are sentiment; a few whole ones from 0 up are grades; others are refused.
 
-    known: of train, those of single modalities among them.
+    known: of train, those of single modalities among them. largest: size of a label of train or
+    valid: the scale is no class, and the largest may be in either.
     """
     if known.min() < 0:
-        return _signed(known)
+        return _signed(known, largest)
     low, high = float(known.min()), float(known.max())
     place = f"{source}: split 'train', key '{LABEL}'"
     if not _whole(known) or high - low >= MOST_GRADES:
@@ -114,9 +116,8 @@ def _of_numbers(known: Scores, source: str) -> Labels:
     )
 
 
-def _signed(known: Scores) -> Labels:
+def _signed(known: Scores, largest: float) -> Labels:
     """Negative and positive, and neutral where a label is 0."""
-    largest = float(np.abs(known).max())
     bound = next((b for b in BOUNDS if largest <= b), float(np.ceil(largest)))
     polarity, why = Polarity.NON_NEGATIVE, "of two sides, 0 is the positive, as in CMU-MOSI"
     if bound == BOUNDS[0]:

@@ -117,5 +117,6 @@ def check_splits(data: Dataset) -> None:
             )
         if np.isnan(data[split].scores[:, 0]).all():
             raise DataError(
-                f"{data.source}: split '{split}': no clip has a multimodal label, expected some"
+                f"{data.source}: split '{split}': no clip has a multimodal label, expected some: "
+                "fill in the label table, and extract or convert again"
             )

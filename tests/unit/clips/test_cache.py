@@ -126,6 +126,28 @@ def test_only_what_changed_is_measured_again(
     assert len(list(tmp_path.rglob("*.safetensors"))) == len(files) + 1
 
 
+def test_a_file_that_changes_while_it_is_measured_is_not_kept(
+    measurer: Measurer, talking: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(shutil.copy(talking, tmp_path / "copied.mp4"))
+    cache = Cache(tmp_path / "cache")
+    measure = measurer.measure
+
+    def copying(clip: Clip, info: Any, modality: str) -> Measured:
+        found = measure(clip, info, modality)
+        if modality == "vision":
+            path.write_bytes(path.read_bytes() + b"more")
+        return found
+
+    monkeypatch.setattr(measurer, "measure", copying)
+    clip = Clip("a", path, "yes")
+    assert not Keeping(measurer, cache)(clip).kept
+    kept = {m: cache.read(key_of(m, part, clip), part) for m, part in measurer.recipe.parts.items()}
+    assert kept["text"] is not None
+    assert kept["vision"] is None
+    assert len(list(cache.folder.rglob("*.safetensors"))) == 2  # of the words, and the sound before
+
+
 def test_without_a_cache_all_is_measured(
     measurer: Measurer, extractors: dict[str, Any], talking: Path
 ) -> None:

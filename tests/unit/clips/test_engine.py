@@ -76,6 +76,17 @@ def test_stopping_does_not_wait_for_tasks(tmp_path: Path) -> None:
             os.kill(int(worker.name), 0)
 
 
+def test_a_task_that_hangs_is_ended_and_the_rest_goes_on() -> None:
+    def limit(task: object) -> float:
+        return 0.5 if task == "slow" else 60.0
+
+    start = time.perf_counter()
+    answers = dict(Processes(2, limit).map(Doubling(), [0, "slow", 2, 3, "slow"]))
+    assert time.perf_counter() - start < 30
+    assert {answers.pop(1), answers.pop(4)} == {Failure("took more than 0.5 s, and was ended")}
+    assert answers == {0: 0, 2: 4, 3: 6}
+
+
 def test_workers_compute_with_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("cv2")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)

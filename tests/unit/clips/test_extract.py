@@ -142,6 +142,22 @@ def test_a_full_disk_ends_it(
     assert places == [tmp_path / "cache", tmp_path]
 
 
+def test_a_clip_may_take_ten_minutes_and_a_minute_for_each_of_its_seconds(
+    talking: Path, extractors: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Any] = []
+
+    def processes(workers: int, limit: Any) -> Serial:
+        given.append(limit)
+        return Serial()
+
+    monkeypatch.setattr(module, "Processes", processes)
+    monkeypatch.setattr(module, "lengths", lambda clips: [0.0, 2.0, 1e9])
+    clips = [Clip(name, talking, "yes") for name in "abc"]
+    run(clips, extractors, engine=None)
+    assert [given[0](clip) for clip in clips] == [600, 720, 86_400]
+
+
 def test_two_clips_of_one_id_are_refused(talking: Path, extractors: dict[str, Any]) -> None:
     with pytest.raises(DataError, match="id 'a' is that of"):
         run([Clip("a", talking, "x"), Clip("a", talking, "y")], extractors)

@@ -56,7 +56,7 @@ def test_media_in_natural_order_without_hidden_files_others_and_links(tmp_path: 
     (folder / "more").symlink_to(folder / "b")
     found = [path.relative_to(folder).as_posix() for path in find_media(folder)]
     assert found == ["a.wav", "B/1.webm", "b/2.MP4", "b/10.mp4"]
-    with pytest.raises(DataError, match=r"a\.wav: no such folder, expected one with clips"):
+    with pytest.raises(DataError, match=r"a\.wav: is a file, expected a folder with clips"):
         find_media(folder / "a.wav")
     (tmp_path / "none").mkdir()
     assert find_media(tmp_path / "none") == []
@@ -276,7 +276,26 @@ def test_clips_in_no_folder_are_each_a_video_and_that_is_said(tmp_path: Path) ->
 def test_folders_of_one_label_each_are_said(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "angry/1.wav", "angry/2.wav", "calm/1.wav")
     table = read(folder, "file,label\nangry/1,angry\nangry/2,angry\ncalm/1,calm\n")
-    assert "each folder or video holds one label only, and some label is in fewer than 3" in "".join(table.notices)
+    assert (
+        "each folder or video holds one label only, and some label is in fewer than 3"
+        in "".join(table.notices)
+    )
+
+
+def test_videos_of_one_label_are_split_as_videos_where_each_label_has_enough(
+    tmp_path: Path,
+) -> None:
+    labels = {f"v{n}": ("angry", "calm")[n % 2] for n in range(6)}
+    folder = folder_of(tmp_path, *(f"{video}/{n}.wav" for video in labels for n in "12"))
+    rows = [f"{video}/{n},{label}" for video, label in labels.items() for n in "12"]
+    table = read(folder, "\n".join(["file,label", *rows]))
+    assert "splits keep the 6 folders or videos apart" in "".join(table.notices)
+    fewer = read(folder, "\n".join(["file,label", *rows[:-2]]))
+    assert "one label only" in "".join(fewer.notices)
+    # clips without a label change nothing
+    unlabelled = [*rows[:-2], *(row.partition(",")[0] + "," for row in rows[-2:])]
+    partly = read(folder, "\n".join(["file,label", *unlabelled]))
+    assert "one label only" in "".join(partly.notices)
 
 
 def test_one_clip(tmp_path: Path) -> None:

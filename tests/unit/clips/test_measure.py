@@ -101,6 +101,16 @@ def test_a_clip_that_begins_after_the_end_is_an_error(measurer: Measurer, talkin
         measurer(Clip("a", talking, "words", start=9.0))
 
 
+def test_a_clip_that_is_too_long_is_refused_and_a_part_of_it_is_not(
+    measurer: Measurer, talking: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "LONGEST", 1.5)
+    with pytest.raises(DataError, match=r"clip 'a' is 2 s long, expected at most 2 s: cut it"):
+        measurer(Clip("a", talking, "words"))
+    assert measurer(Clip("a", talking, "words", start=1.0)).duration < 1.5
+    assert measurer(Clip("a", talking, "words", end=1.5)).duration == 1.5
+
+
 def test_other_extractors_than_the_recipes_are_refused(
     extractors: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

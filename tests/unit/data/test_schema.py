@@ -164,6 +164,18 @@ def test_the_fingerprint_sees_every_change(part: str) -> None:
     assert one.fingerprint() != other.fingerprint()
 
 
+def test_the_fingerprint_sees_label_words_where_they_are_the_labels() -> None:
+    def prints(scores: float, *words: str) -> str:
+        table = make_table()
+        unlike = dataclasses.replace(
+            table, label_names=words, scores=np.full_like(table.scores, scores)
+        )
+        return Dataset(splits={"train": unlike}, source="a").fingerprint()
+
+    assert prints(np.nan, "a", "b", "b") != prints(np.nan, "b", "b", "a")
+    assert prints(1.0, "a", "b", "b") == prints(1.0, "b", "b", "a")  # other words for the scores
+
+
 def test_the_fingerprint_is_of_the_content_alone() -> None:
     again = make_dataset(source="elsewhere.pkl", notices=("mended",))
     assert again.fingerprint() == make_dataset().fingerprint()

@@ -51,18 +51,23 @@ def test_the_architecture_alone(bert: str) -> None:
 
 
 def test_tokenize(bert: str) -> None:
-    texts = ["我不好", "The film is bad!", "", "高兴 " * 9]
+    texts = ["我不好", "The film is bad!", " ", "高兴 " * 9]
     tokens, lengths = tokenize(bert, texts, max_length=6)
     vocabulary = (Path(bert) / "vocab.txt").read_text(encoding="utf-8").split("\n")
     words = [[vocabulary[i] for i in row[:n]] for row, n in zip(tokens, lengths, strict=True)]
     assert words == [
         ["[CLS]", "我", "不", "好", "[SEP]"],
         ["[CLS]", "the", "film", "is", "bad", "[SEP]"],
-        ["[CLS]", "[SEP]"],
+        [],  # no words are no text
         ["[CLS]", "高", "兴", "高", "兴", "[SEP]"],
     ]
     assert tokens.shape == (4, 6)
     assert not tokens[np.arange(6)[None, :] >= lengths[:, None]].any()
+
+
+def test_texts_of_which_none_has_words(bert: str) -> None:
+    tokens, lengths = tokenize(bert, ["", "\n"], max_length=6)
+    assert (tokens.tolist(), tokens.dtype, lengths.tolist()) == ([[0], [0]], np.int64, [0, 0])
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "~/no such model"])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tiny_bert
 import tiny_data
 from fake_extractors import all_three, recipe_of, sound
 from measured import features
@@ -46,6 +47,25 @@ def test_what_a_clip_lacks_has_no_weight() -> None:
     assert found.present.tolist() == [[True, False, True]]
     assert found.weights[0, 1] == 0
     assert found.weights.sum() == pytest.approx(1)
+
+
+def test_what_it_is_predicted_beside_does_not_matter_to_a_clip_without_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a model with a language model of its own: special tokens alone are no text."""
+    monkeypatch.setenv("TRICORD_CACHE", str(tmp_path / "cache"))
+    bert = str(tiny_bert.make_folder(tmp_path / "bert"))
+    spoken = tiny_data.dataset()
+    words = {n: replace(t, raw_text=("the film",) * len(t)) for n, t in spoken.splits.items()}
+    options = {"pretrain.epochs": 1, "finetune.epochs": 1, "text.encoder": bert}
+    data = replace(spoken, splits=words)
+    trained = train_one(data, tiny_data.config(options), name="cmc", seed=1)
+    silent = features("a", {"text": 0}, text=None)
+    alone = predict_features(trained, [silent])
+    beside = predict_features(trained, [silent, features("b", text="the film is good")])
+    assert beside.present.tolist() == [[False, True, True], [True, True, True]]
+    assert alone.present[0].tolist() == [False, True, True]
+    np.testing.assert_allclose(alone.probabilities[0], beside.probabilities[0], atol=1e-6)
 
 
 def test_features_carry_words_and_no_label() -> None:

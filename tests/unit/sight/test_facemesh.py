@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +16,9 @@ from numpy.typing import NDArray
 
 from conftest import ROOT
 from drawn_clips import face
+from mesh_face import front
 from tricord.errors import ConfigError
-from tricord.sight import facemesh
+from tricord.sight import facemesh, mesh_measures
 from tricord.sight.extractor import Sight
 
 Image = NDArray[np.uint8]
@@ -70,6 +72,21 @@ def test_a_box_holds_the_points() -> None:
     points = np.array([[10.0, -20.0, 0.0], [30.0, -50.0, 9.0], [15.0, -25.0, 0.0]])
     box = facemesh._box(points)
     assert (box.x, box.y, box.w, box.h) == (10, 20, 20, 30)
+
+
+@pytest.mark.parametrize(("to", "same"), [(0.3, True), (0.8, False), (3.0, False)])
+def test_a_face_beside_the_one_before_does_not_move(
+    to: float, same: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """to: how far, in widths of the face; boxes of neighbours may touch."""
+    points = 100 * front()
+    wide = float(np.ptp(points[:, 0]))
+    places = iter([points, points + np.array([to * wide, 0, 0])])
+    monkeypatch.setattr(facemesh, "_mesh", nullcontext)
+    monkeypatch.setattr(facemesh, "_find", lambda mesh, image: [next(places)])
+    rows = list(facemesh._Measure("largest")(iter([Still(0.0, NOBODY), Still(0.2, NOBODY)])))
+    change = mesh_measures.COLUMNS.index("head_x_change")
+    assert [row is not None and bool(row[change]) for row in rows] == [False, same]
 
 
 @needs_mediapipe

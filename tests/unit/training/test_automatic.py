@@ -116,6 +116,17 @@ def test_what_may_be_wrong_with_the_labels_is_told() -> None:
     assert "negative (1)" in told(few)["note"].value
 
 
+def test_what_may_be_wrong_with_classes_that_are_not_used_is_not_told() -> None:
+    whole = data()
+    splits = {k: replace(t, scores=np.where(t.scores < 0, 1, 5)) for k, t in whole.splits.items()}
+    gap = Dataset(splits, "x").seal("test")  # grades 1 to 5, of which three are missing
+    assert told(gap)["note"].value.endswith(": 2, 3, 4")
+    by_hand: dict[str, Any] = {"labels.cuts": [">=3"], "labels.classes": ["low", "high"]}
+    config = choose(gap, by_hand).applied(presets.mosi()).with_settings(by_hand)
+    assert told(gap, config)["labels"].why == "set by hand"
+    assert "note" not in told(gap, config)
+
+
 def test_one_modality_is_enough() -> None:
     audio = data(widths={"audio": 3})
     assert list(settings(audio).modalities) == ["audio"]

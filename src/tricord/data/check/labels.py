@@ -54,7 +54,7 @@ def _no_scores(evidence: Evidence) -> Iterator[Finding]:
             Severity.NOTE,
             "labels are words, there are no scores",
             "Fine for nominal classes; there is no sign, so no D_msc and D_msi.",
-            "Train with --preset tiny or your own classes; see docs/extend.md.",
+            "Train without --preset: the words are the classes.",
         )
         return
     to_predict = set(evidence.tables) == {UNSPLIT}
@@ -63,7 +63,8 @@ def _no_scores(evidence: Evidence) -> Iterator[Finding]:
         Severity.NOTE if to_predict else Severity.ERROR,
         "no clip has a label",
         "Nothing can be learned or measured; predicting works.",
-        "Add regression_labels, or convert with the label table of the data set.",
+        "Fill in the label table, and extract or convert again; in a pickle, add "
+        "regression_labels.",
     )
 
 

@@ -61,7 +61,8 @@ def _absent(evidence: Evidence, modality: str) -> Iterator[Finding]:
         f"length 0 in {of_many(count, total)}",
         "The modality is absent there. We train and predict without it; tools that expect all "
         "modalities read padding as if it were a clip.",
-        f"Extract these clips again, or leave them out: {FIX_COMMAND} --drop-absent",
+        "Train as it is, extract these clips again, or leave them out: "
+        f"{FIX_COMMAND} --drop-absent",
         where,
     )
 

@@ -26,6 +26,7 @@ from tricord.types import MODALITIES, Modality
 Matching = Literal["exact", "loose"]
 Ints = NDArray[np.int64]
 Place = tuple[int, int]  # number of the split in the other file, row
+_CLIPS = "clips"  # where a data set extracted from clips says how; see `tricord.clips.recipe`
 _SAME_LABEL = 1e-4  # files keep labels as float32 or rounded
 _ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9]+$)")
 
@@ -104,10 +105,20 @@ def join(
         reworded=sum(words for _, words in differing),
     )
     recipe = {**base.recipe, "joined": {**_joined(base), modality: report.to_json()}}
+    recipe |= _how_measured(base, other, modality)
     if modality in other.recipe or modality in recipe:
         recipe[modality] = other.recipe.get(modality, {"source": other.source})
     notices = (*base.notices, *report.lines())
     return replace(base, splits=splits, notices=notices, recipe=recipe), report
+
+
+def _how_measured(base: Dataset, other: Dataset, modality: str) -> dict[str, object]:
+    """How clips were measured, with the other's part for this modality, or none."""
+    ours, theirs = (data.recipe.get(_CLIPS) for data in (base, other))
+    if not isinstance(ours, Mapping):
+        return {}
+    part = theirs.get(modality) if isinstance(theirs, Mapping) else None
+    return {_CLIPS: {**ours, modality: part}}
 
 
 def _joined(base: Dataset) -> Mapping[str, object]:

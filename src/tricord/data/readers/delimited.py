@@ -177,7 +177,10 @@ class Cells:
                 continue
             value = number(cell)
             if value is None:
-                raise self.error(row, name, f"{shown(cell)} found, expected a number such as -0.4")
+                comma = ", with a point and no comma" if "," in cell else ""
+                raise self.error(
+                    row, name, f"{shown(cell)} found, expected a number such as -0.4{comma}"
+                )
             values[row] = value
         return values
 

@@ -241,7 +241,7 @@ def _words(table: Cells, notices: list[str]) -> tuple[str, ...] | None:
             f"{shown(cells[numbers[0]])} found, expected a word as in {len(known) - len(numbers)} "
             "other rows",
         )
-    notices.append("label: words, to be numbered by the class names of the run")
+    notices.append("label: words, taken as names of classes")
     return cells
 
 

@@ -250,7 +250,7 @@ def check_place(path: Path, overwrite: bool) -> None:
     if path.is_symlink() or (path.exists() and not path.is_dir()):
         raise DataError(f"{path}: exists and is no store, expected a new name")
     if path.exists() and not overwrite:
-        raise DataError(f"{path}: exists already; name a new store, or overwrite it")
+        raise DataError(f"{path}: exists already; name a new store, or overwrite it (--overwrite)")
     if path.exists() and any(path.iterdir()) and not (path / MANIFEST).is_file():
         raise DataError(f"{path}: holds other files than a store's, which are not overwritten")
 

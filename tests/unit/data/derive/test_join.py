@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 import tiny_data
 from builders import repeatable
+from fake_extractors import all_three, recipe_of, sound
 from tricord.cli.data.joining import allowance, with_files
+from tricord.clips.recipe import KEY, from_recipe
 from tricord.data.derive.join import join, joined, loose
 from tricord.data.gather import deferred
 from tricord.data.readers.mmsa import write_mmsa
@@ -115,6 +117,18 @@ def test_a_modality_that_was_there_is_replaced_and_keeps_its_labels() -> None:
     assert result.widths == {"text": 5, "audio": 2, "vision": 4}
     for name, table in old.splits.items():
         np.testing.assert_array_equal(result[name].scores, table.scores)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_how_clips_were_measured_is_that_of_the_file_a_modality_is_from(known: bool) -> None:
+    ours = recipe_of(all_three())
+    theirs = recipe_of({**all_three(), "audio": replace(sound(), hop=800)})
+    audio = data(*(clips(name, list(table.ids)) for name, table in BASE.splits.items()))
+    measured = replace(BASE, recipe={KEY: ours.model_dump(mode="json")})
+    there = replace(audio, recipe={KEY: theirs.model_dump(mode="json")} if known else {})
+    found = from_recipe(join(measured, "audio", there)[0].recipe)
+    assert (found.text, found.audio) == (ours.text, theirs.audio if known else None)
+    assert KEY not in join(BASE, "audio", there)[0].recipe
 
 
 def test_text_brings_tokens_and_words() -> None:

@@ -179,7 +179,10 @@ def test_a_line_number_counts_lines_inside_quotes(tmp_path: Path) -> None:
         ("video_id,clip_id,label\nv,1,1_0\nv,2,1", "line 2, column 'label': '1_0' found"),
         ("video_id,clip_id,label\nv,1,1\nv,2,sad", "line 3, column 'label': 'sad' found"),
         ("video_id,clip_id,label_A\nv,1,0,6", "line 2: 4 cells found"),
-        ("video_id;clip_id;label_A\nv;1;0,6", "line 2, column 'label_A': '0,6' found"),
+        (
+            "video_id;clip_id;label_A\nv;1;0,6",
+            "line 2, column 'label_A': '0,6' found, expected a number such as -0.4, with a point",
+        ),
         ('video_id,clip_id,text\nv,1,"open\nv,2,x\n', "line 2: no readable row"),
         ('video_id,clip_id,text\nv,1,"a" b\n', "line 2: no readable row"),
         ('video_id,clip_id,text\nv,1,"' + "x" * 140_000, "line 2: no readable row (field larger"),
