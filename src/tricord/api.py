@@ -94,7 +94,7 @@ class Run:
             return None
         source = Path(_read_description(folder)["data"]["source"])
         if not source.exists():
-            raise DataError(f"{source}: the file this run was trained on is gone; give its place")
+            raise DataError(f"{source}: the file this run was trained on is gone; name it (--data)")
         data = checked(load(source), self.best.config)
         if data.fingerprint() != self.best.fingerprint:
             raise DataError(f"{source}: not the data this run was trained on; it has changed")
@@ -269,7 +269,9 @@ def _open_folder(
         write_json(path, description)
         return
     if not resume:
-        raise ConfigError(f"{folder}: already holds a run; name a new folder, or resume it (--resume)")
+        raise ConfigError(
+            f"{folder}: already holds a run; name a new folder, or resume it (--resume)"
+        )
     before = _read_description(folder)
     before["config"] = completed(before["config"], config)
     for part in PARTS:

@@ -226,7 +226,7 @@ def test_features_of_another_recipe(model: Path, user: Type, tmp_path: Path) -> 
     ("words", "said"),
     [
         (("--plot", "a.gif"), "--plot a.gif"),
-        (("--window", 3), "--window 3: is of --timeline"),
+        (("--window", 3), "--window 3: needs --timeline"),
         (("--timeline", "--text", "so"), "--text: it is not known when"),
         (("--timeline", "--window", 0), "--window 0"),
         (("--timeline", "--step", 0), "--step 0"),

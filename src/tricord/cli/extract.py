@@ -274,7 +274,7 @@ def _show(
     Console(highlight=False).print(table)
     for notice in notices:
         echo(f"note: {notice}")
-    speed = found.real_time_factor
+    speed = None if found.from_cache else found.real_time_factor  # else of the new ones only
     echo(
         f"{summary['clips']} clips, {duration(found.media_seconds)} of media in "
         f"{duration(found.seconds)}"

@@ -107,7 +107,8 @@ def command(
 def is_media(file: Path) -> bool:
     """Whether this is a media file, by its suffix or what is in it, or a folder of such.
 
-    Raises ConfigError for a folder of clips with their labels, which is a data set to be.
+    Raises ConfigError for a folder of clips with their labels, which is a data set to be, and
+    DataError where nothing is there.
     """
     from tricord.clips.finding import SUFFIXES, walk
     from tricord.data.readers.folder import is_clip_folder
@@ -115,6 +116,8 @@ def is_media(file: Path) -> bool:
     from tricord.errors import ConfigError, DataError
     from tricord.types import MODALITIES
 
+    if not file.exists():
+        raise DataError(f"{file}: no such file")
     if file.is_dir():
         if is_store(file) or not walk(file).media:
             return False

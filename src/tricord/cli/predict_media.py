@@ -70,7 +70,7 @@ def _check(asked: Asked) -> bool:
     by_window = asked.timeline or asked.srt is not None
     for name, value in (("window", asked.window), ("step", asked.step)):
         if value is not None and (asked.srt is not None or not asked.timeline):
-            why = "--srt says the pieces" if asked.srt else "is of --timeline"
+            why = "--srt says the pieces" if asked.srt else "needs --timeline"
             raise ConfigError(f"--{name} {value:g}: {why}")
     if asked.plot is not None:
         check_place(asked.plot)

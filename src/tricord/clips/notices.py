@@ -32,7 +32,8 @@ def of_videos(table: LabelTable) -> list[str]:
         return [
             "speaker: not known, each folder or video holds one label only, and some label is in "
             f"fewer than {len(SPLITS)} of them: clips are split one by one, so that clips of one "
-            "person may be in train and in test, and results are too good; fill in the column 'speaker'"
+            "person may be in train and in test, and results are too good; fill in the column "
+            "'speaker'"
         ]
     return [
         f"speaker: not known: splits keep the {len(set(table.videos))} folders or videos apart, "

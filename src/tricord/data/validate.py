@@ -36,7 +36,8 @@ def _encoded(table: FeatureTable, scheme: LabelScheme, source: str) -> FeatureTa
     try:
         scores[:, 0] = scheme.encode(table.label_names)
     except DataError as error:
-        raise DataError(f"{source}: split '{table.name}', key 'annotations': {error}") from None
+        place = f"{source}: split '{table.name}', key 'annotations'"
+        raise DataError(f"{place}: {error}{_hint(table)}") from None
     return replace(table, scores=scores)
 
 
@@ -47,7 +48,17 @@ def _check_range(table: FeatureTable, dataset: Dataset, scheme: LabelScheme) -> 
             scheme.to_class(column)
         except DataError as error:
             place = f"{dataset.source}: split '{table.name}', key '{key}'"
-            raise DataError(f"{place}: {error}") from None
+            raise DataError(f"{place}: {error}{_hint(table)}") from None
+
+
+def _hint(table: FeatureTable) -> str:
+    """What to do about a label of test that no model can learn."""
+    if table.name != "test":
+        return ""
+    return (
+        "; a label that train and valid lack cannot be learned: split anew (tricord data split), "
+        "leave its clips out (tricord data subset), or merge it with another"
+    )
 
 
 def _check_train(table: FeatureTable, scheme: LabelScheme, source: str) -> None:
