@@ -300,6 +300,7 @@ def test_subtitles_are_rows_with_their_words(
     assert narrow(said.out)
     lines = said.out.splitlines()
     assert len(lines) == 3  # a head and two: the third begins after the end
+    assert "note: 1 of 3 subtitles outside the " in said.err
     assert lines[1].endswith("so it is")
     said = user("predict", model, clips / "talk.mp4", "--srt", tmp_path / "film.srt", "--json")
     rows = json.loads(said.out)

@@ -266,7 +266,15 @@ def _spans(trained: TrainedModel, asked: Asked) -> list[Span]:
 
     duration = probe(asked.file).duration
     if asked.srt is not None:
-        return subtitles(read_subtitles(asked.srt).segments, duration, str(asked.srt))
+        segments = read_subtitles(asked.srt).segments
+        spans = subtitles(segments, duration, str(asked.srt))
+        if len(spans) < len(segments):
+            outside = len(segments) - len(spans)
+            console.print(
+                f"note: {outside} of {len(segments)} subtitles outside the {duration:.1f} s of the "
+                "file: left out; are they of this file?"
+            )
+        return spans
     window = WINDOW if asked.window is None else asked.window
     step = min(STEP, window) if asked.step is None else asked.step
     spans = windows(duration, window, step)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tricord.clips.clip import Clip
 from tricord.clips.measure import Measured
 from tricord.clips.recipe import Part
-from tricord.errors import DataError
+from tricord.errors import DataError, TricordError
 from tricord.files import write_atomically
 from tricord.track import Track
 
@@ -67,7 +67,11 @@ class Cache:
             "times": np.ascontiguousarray(measured.track.times),
         }
         data = save(arrays, {_ABOUT: json.dumps(about)})
-        write_atomically(self._place(key), lambda place: place.write_bytes(data))
+        try:
+            write_atomically(self._place(key), lambda place: place.write_bytes(data))
+        except TricordError as error:
+            hint = "TRICORD_CACHE names another place, --no-cache keeps nothing"
+            raise TricordError(f"{error}; {hint}") from None
 
     def _place(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.safetensors"

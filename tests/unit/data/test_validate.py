@@ -56,6 +56,21 @@ def test_words_become_class_numbers() -> None:
     assert np.isnan(data["train"].scores).all()
 
 
+def test_a_label_of_test_alone_is_refused_with_what_to_do() -> None:
+    unknown = [[NAN, NAN, NAN]] * 3
+    words = dataset(
+        table("train", unknown, ("happy", "angry", "calm")),
+        table("test", unknown, ("calm", "bored", "angry")),
+    )
+    with pytest.raises(
+        DataError, match=r"split 'test'.*'bored'.*split anew \(tricord data split\)"
+    ):
+        check_labels(words, MOODS)
+    numbers = dataset(table("train", GOOD), table("test", [[1.5, NAN, NAN]]))
+    with pytest.raises(DataError, match=r"split 'test'.*label 1\.5 found.*split anew"):
+        check_labels(numbers, SENTIMENT)
+
+
 @pytest.mark.parametrize(
     ("column", "key"),
     [(0, "regression_labels"), (1, "regression_labels_T"), (2, "regression_labels_V")],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -253,6 +254,9 @@ def check_place(path: Path, overwrite: bool) -> None:
         raise DataError(f"{path}: exists already; name a new store, or overwrite it (--overwrite)")
     if path.exists() and any(path.iterdir()) and not (path / MANIFEST).is_file():
         raise DataError(f"{path}: holds other files than a store's, which are not overwritten")
+    there = next(place for place in path.absolute().parents if os.path.lexists(place))
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise DataError(f"{path}: nothing can be written to {there}, expected a folder of yours")
 
 
 def _check_room(path: Path, needed: int) -> None:

@@ -26,6 +26,7 @@ from tricord.data.batching import TensorTable
 from tricord.data.schema import Dataset, FeatureTable, LazySequence, LazySequences, Ragged
 from tricord.data.store import folder as folders
 from tricord.data.store import (
+    check_place,
     is_store,
     manifest_of,
     read_store,
@@ -347,6 +348,18 @@ def test_what_has_no_place_is_refused_and_nothing_left(
 def test_a_name_must_say_what_it_is(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"ends in \.tricord"):
         write_store(dataset(), tmp_path / "store")
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"nothing can be written to .*file, expected a folder"):
+        check_place(tmp_path / "file" / "a.tricord", overwrite=False)
+    check_place(tmp_path / "new" / "newer" / "a.tricord", overwrite=False)
+    monkeypatch.setattr("os.access", lambda place, mode: Path(place) != tmp_path)
+    with pytest.raises(DataError, match="nothing can be written to"):
+        check_place(tmp_path / "new" / "a.tricord", overwrite=False)
 
 
 def test_a_store_is_replaced_only_when_asked(store: Path) -> None:
