@@ -119,6 +119,13 @@ def test_too_few_groups(data: Dataset, tmp_path: Path) -> None:
     assert not (tmp_path / "few").exists()
 
 
+def test_an_unknown_model_is_said_before_anything_is_trained(data: Dataset, tmp_path: Path) -> None:
+    plan = replace(PLAN, models=(*MODELS, "nothing"))
+    with pytest.raises(ConfigError, match="'nothing' does not exist"):
+        leave_out(data, groups_of(data), plan, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_clips_without_a_label_are_left_out(data: Dataset, tmp_path: Path) -> None:
     scores = data["test"].scores.copy()
     scores[0, 0] = np.nan

@@ -35,6 +35,7 @@ from tricord.inference import linear
 from tricord.inference.linear import linear_floor
 from tricord.inference.predictor import predict
 from tricord.labels import LabelScheme
+from tricord.models import registry
 from tricord.training.checkpoint import read_json, write_json
 from tricord.training.label_kinds import words_alone
 from tricord.training.loop import Observer
@@ -109,6 +110,8 @@ def leave_out(
     if not plan.models or not 0 < plan.valid < 1:
         raise ConfigError(f"models {list(plan.models)}, valid {plan.valid}: one or more models, "
                           "and a share between 0 and 1 expected")  # fmt: skip
+    for model in plan.models:
+        registry.get(model)  # an unknown name is said before anything is trained
     table, group_of = _pooled(data, groups)
     names = sorted(set(group_of), key=lambda name: natural(Path(name)))
     if len(names) < 3:

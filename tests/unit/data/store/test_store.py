@@ -24,7 +24,6 @@ from builders import repeatable
 from tricord import presets
 from tricord.data.batching import TensorTable
 from tricord.data.schema import Dataset, FeatureTable, LazySequence, LazySequences, Ragged
-from tricord.data.store import folder as folders
 from tricord.data.store import (
     check_place,
     is_store,
@@ -33,6 +32,7 @@ from tricord.data.store import (
     verify_store,
     write_store,
 )
+from tricord.data.store import folder as folders
 from tricord.data.store import manifest as manifests
 from tricord.data.store import write as writing
 from tricord.data.store.arrays import ArrayFile
