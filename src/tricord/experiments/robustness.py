@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +71,7 @@ def robustness(
         seeds=tuple(t.seed for t in models),
         repeats=repeats,
         about=models[0].about(),
-        source=data.source,
+        source=Path(data.source).name,
         fingerprint=data.fingerprint(),
         simulated=data.simulated,
         notes=_notes(found, plan, of_train=reference is not table),
