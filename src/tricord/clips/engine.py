@@ -217,7 +217,7 @@ def _attempt(function: Callable[[Task], Result], task: Task) -> Result | Failure
         return Failure(str(error))
     except TricordError:
         raise
-    except Exception as error:
+    except Exception as error:  # whatever a decoder raises on one clip, the others go on
         lines = str(error).splitlines() or [""]
         return Failure(f"{type(error).__name__}: {lines[0][:300]}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Literal
 
 from tricord.clips.finding import Found, shortened
 from tricord.data.readers.label_table import name_of, path_within
+from tricord.data.store.manifest import file_sha256
 from tricord.errors import DataError
 from tricord.media.info import MediaInfo, probe
 
@@ -128,7 +128,9 @@ def _same_name(looked: Sequence[Looked]) -> Iterator[Problem]:
 
 def _same_content(looked: Sequence[Looked]) -> Iterator[Problem]:
     sizes = _alike(looked, lambda item: item.path.stat().st_size)
-    groups = [group for same in sizes for group in _alike(same, lambda item: _digest(item.path))]
+    groups = [
+        group for same in sizes for group in _alike(same, lambda item: file_sha256(item.path))
+    ]
     if groups:
         yield problem(
             "warning",
@@ -147,11 +149,6 @@ def _alike(looked: Sequence[Looked], key: Callable[[Looked], object]) -> list[tu
         if item.info is not None:
             groups[key(item)].append(item)
     return [tuple(group) for group in groups.values() if len(group) > 1]
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _tracks(looked: Sequence[Looked]) -> Iterator[Problem]:

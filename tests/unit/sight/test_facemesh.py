@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from conftest import ROOT
 from drawn_clips import face
+from drawn_faces import Still, column, nobody, seen
 from mesh_face import front
 from tricord.errors import ConfigError
 from tricord.sight import facemesh, mesh_measures
@@ -27,13 +27,7 @@ WIDTH, HEIGHT = 480, 360
 needs_mediapipe = pytest.mark.skipif(
     importlib.util.find_spec("mediapipe") is None, reason="mediapipe is not installed"
 )
-NOBODY: Image = np.full((HEIGHT, WIDTH, 3), 90, dtype=np.uint8)
-
-
-@dataclass(frozen=True)
-class Still:
-    time: float
-    image: Image
+NOBODY = nobody(WIDTH, HEIGHT)
 
 
 def drawn(smile: float = 0.0, mouth: float = 0.2) -> Image:
@@ -41,12 +35,7 @@ def drawn(smile: float = 0.0, mouth: float = 0.2) -> Image:
 
 
 def see(images: Sequence[Image], which: str = "largest", rate: float = 5.0) -> Sight:
-    pictures = [Still(i / rate, image) for i, image in enumerate(images)]
-    return facemesh.extractor(rate, which)(pictures)
-
-
-def column(sight: Sight, name: str) -> NDArray[np.float32]:
-    return sight.track.values[:, sight.track.columns.index(name)]
+    return seen(facemesh.extractor(rate, which), images)
 
 
 def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

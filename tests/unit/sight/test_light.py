@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from drawn_clips import face
+from drawn_faces import Still, column, nobody, seen
 from tricord.sight import light
 from tricord.sight.extractor import Sight
 from tricord.sight.faces import Box
@@ -21,13 +21,7 @@ Numbers = NDArray[np.float64]
 
 WIDTH, HEIGHT = 320, 240
 S = light.SIZE
-NOBODY: Image = np.full((HEIGHT, WIDTH, 3), 90, dtype=np.uint8)
-
-
-@dataclass(frozen=True)
-class Still:
-    time: float
-    image: Image
+NOBODY = nobody(WIDTH, HEIGHT)
 
 
 def drawn(smile: float = 0.0, mouth: float = 0.2) -> Image:
@@ -35,12 +29,7 @@ def drawn(smile: float = 0.0, mouth: float = 0.2) -> Image:
 
 
 def see(images: Sequence[Image], which: str = "largest", rate: float = 5.0) -> Sight:
-    pictures = [Still(i / rate, image) for i, image in enumerate(images)]
-    return light.extractor(rate, which)(pictures)
-
-
-def column(sight: Sight, name: str) -> NDArray[np.float32]:
-    return sight.track.values[:, sight.track.columns.index(name)]
+    return seen(light.extractor(rate, which), images)
 
 
 def named(numbers: Numbers, names: Sequence[str]) -> dict[str, float]:
