@@ -145,9 +145,10 @@ def test_numbers_of_no_kind_are_refused_before_anything_is_written(
 def test_models_are_compared_without_a_preset(words: Path, user: Type, tmp_path: Path) -> None:
     sets = [part for k, v in SETTINGS.items() for part in ("--set", f"cmc.{k}={v}")]
     sets += ["--set", "early-fusion.epochs=1"]
-    models = ("--models", "cmc,early-fusion,self-mm", "--seeds", 1)
+    models = ("--models", "self-mm,cmc,early-fusion", "--seeds", 1)
     said = user("compare", words, *models, "--out", tmp_path / "duel", *sets)
     assert "self-mm: not run: labels.head" in typed(said)
+    assert typed(said).startswith(f"{BLOCK} labels 3 words: angry, happy, sad")
     plan = json.loads((tmp_path / "duel" / "plan.json").read_text())
     assert plan["preset"] == "automatic"
     about = json.loads((tmp_path / "duel" / "cmc" / "run.json").read_text())

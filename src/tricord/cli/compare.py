@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
 
+    from tricord.data.schema import Dataset
     from tricord.experiments.compare_table import Compared
 
 ALL = "all"
@@ -75,6 +76,7 @@ def command(
     names = models_named(models)
     chosen = by_model(parse_settings(settings or []), names)
     data = read(file)
+    _say_what_was_chosen(data, preset, names, chosen)
     with Live() as live, _say_how_to_go_on():
         compared = compare(
             data,
@@ -126,6 +128,22 @@ def models_named(models: str) -> list[str]:
     if models == ALL:
         return list(registry.MODELS)
     return [name.strip() for name in models.split(",") if name.strip()]
+
+
+def _say_what_was_chosen(
+    data: Dataset, preset: str | None, models: Sequence[str], settings: Mapping[str, Any]
+) -> None:
+    """As for the first of the models that can have settings for this data."""
+    from tricord import api
+    from tricord.cli.train import say_what_was_chosen
+    from tricord.errors import TricordError
+
+    for name in models:
+        try:
+            config = api.config_for(data, preset, name, settings.get(name))
+        except TricordError:  # its row will say so
+            continue
+        return say_what_was_chosen(data, config)
 
 
 @contextmanager

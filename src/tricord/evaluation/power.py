@@ -48,9 +48,9 @@ class Power:
         if self.design_effect >= 1.05:
             known += f", and a variance of {self.design_effect:.1f} times that of single clips"
         return (
-            f"Power: a difference below {100 * self.detectable:.1f} points cannot be seen on this "
-            f"test set ({self.n} clips; two methods compared clip by clip, 80 % power, two-sided "
-            f"5 %, {known})."
+            f"Power: a difference below {100 * self.detectable:.1f} points cannot be seen on "
+            f"these {self.n} clips (two methods compared clip by clip, 80 % power, two-sided 5 %, "
+            f"{known})."
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -66,15 +66,16 @@ def power_note(n: int, disagreement: float = ASSUMED, design_effect: float = 1.0
 def power_of(pairs: Iterable[tuple[ArrayLike, ArrayLike]], clusters: ArrayLike) -> Power:
     """The power of a comparison like those between the rows of a table, on average.
 
-    pairs: of (S, N) right decisions, one row per seed. clusters: (N,) videos. Without a pair, or
-    where no two decisions differ, the disagreement is assumed.
+    pairs: of (S, N) right decisions, one row per seed; the first of one meets the first of the
+    other, and so on. clusters: (N,) videos. Without a pair, or where no two decisions differ, the
+    disagreement is assumed.
     """
     groups = np.unique(np.asarray(clusters), return_inverse=True)[1]
     shares, effects = [], []
     for a, b in pairs:
-        one_seed = np.asarray(a, np.float64)[0] - np.asarray(b, np.float64)[0]
-        shares.append(float(np.abs(one_seed).mean()))
-        effects.append(design_effect(one_seed, groups))
+        for ours, theirs in zip(np.asarray(a, np.float64), np.asarray(b, np.float64), strict=False):
+            shares.append(float(np.abs(ours - theirs).mean()))
+            effects.append(design_effect(ours - theirs, groups))
     share = float(np.mean(shares)) if shares else 0.0
     if share == 0:
         return Power(len(groups))
