@@ -18,7 +18,7 @@ FILES = sorted((SOURCE / "tricord").rglob("*.py"))
 
 # From left to right; a module imports from its own group and from those on its left.
 LAYERS = (
-    ("_version", "_lazy", "errors", "files", "types", "labels", "config"),
+    ("_version", "_lazy", "errors", "files", "device", "types", "labels", "config"),
     ("baseline_config", "presets", "track"),
     (
         *("nn", "plgm", "transition", "evaluation.metrics", "evaluation.statistics"),

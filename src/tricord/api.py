@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from tricord.config import CommonConfig
 from tricord.data.load import load
 from tricord.data.schema import Dataset
 from tricord.data.validate import check_labels
+from tricord.device import CPU, device_of
 from tricord.errors import ConfigError, DataError, ModelError, TricordError
 from tricord.evaluation.table import Evaluation, evaluate
 from tricord.features.text import Tick, with_words
@@ -156,6 +159,7 @@ def train(
     observer: Observer | None = None,
     tick: Tick | None = None,
     checkpoint_minutes: float = CHECKPOINT_MINUTES,
+    device: str = CPU.type,
 ) -> Run:
     """Train a model on train and valid; the test split is sealed.
 
@@ -168,8 +172,11 @@ def train(
     checkpoint_minutes: with a folder, what is needed to continue is written at the end of an
     epoch when this long has passed since the last time; 0 after every epoch. A finished seed and
     a finished stage 1 are always kept.
+    device: what training computes on (`tricord.device.device_of`); all else is done by the
+    processor.
     Raises TricordError for anything the caller can mend.
     """
+    place = device_of(device)
     data = as_dataset(data)
     config = config or config_for(data, preset, model, settings)
     data = checked(data, config)
@@ -191,6 +198,7 @@ def train(
                 observer,
                 tick,
                 checkpoint_minutes,
+                place,
             )
             for s in seeds
         ]
@@ -218,6 +226,7 @@ def _train_or_load(
     observer: Observer | None,
     tick: Tick | None,
     checkpoint_minutes: float,
+    device: torch.device,
 ) -> TrainedModel:
     """One seed; calibrated on valid too where an earlier version or a stop left that out."""
     if folder is not None and (folder / MODEL_FILE).is_file():
@@ -233,6 +242,7 @@ def _train_or_load(
             observer=observer,
             tick=tick,
             checkpoint_minutes=checkpoint_minutes,
+            device=device,
         )
     if trained.calibration is None:
         trained.calibration = calibrate(trained, data, tick=tick)

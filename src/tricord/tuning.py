@@ -61,6 +61,7 @@ def tune(
     done: Sequence[Trial] = (),
     observer: Observer | None = None,
     tick: Tick | None = None,
+    device: str = "cpu",
     on_trial: Callable[[Trial], None] | None = None,
 ) -> Tuned:
     """The settings with the smallest selection criterion on valid; the test split is sealed.
@@ -70,14 +71,16 @@ def tune(
     trains with the same seed, which is the sampler's as well: same arguments, same result.
 
     settings: fixed in every trial, and taken out of the search. done: trials of an earlier call
-    with the same arguments, which are not trained again. on_trial: told of each new trial.
+    with the same arguments, which are not trained again. device: as `tricord.api.train`.
+    on_trial: told of each new trial.
     A trial that ends in a TricordError has failed and is kept as such. Without anything to search
     nothing is tried. Raises ConfigError where Optuna is missing or ``trials`` is below 1, and
     TricordError where all trials failed.
     """
     if trials < 1:
         raise ConfigError(f"trials: {trials} found, 1 or more expected")
-    task = _Task(data.seal("test"), preset, model, seed, dict(settings or {}), observer, tick)
+    fixed = dict(settings or {})
+    task = _Task(data.seal("test"), preset, model, seed, fixed, observer, tick, device)
     space = {k: v for k, v in registry.get(model).search.items() if k not in task.settings}
     found: list[Trial] = []
     with _study(seed) as study:
@@ -107,6 +110,7 @@ class _Task:
     settings: Mapping[str, Any]
     observer: Observer | None
     tick: Tick | None
+    device: str
 
     def config(self, chosen: Mapping[str, Any]) -> CommonConfig:
         """Complete settings of a trial."""
@@ -132,6 +136,7 @@ class _Task:
             config=config,
             observer=self.observer,
             tick=self.tick,
+            device=self.device,
         )
         numbers = run.trained[0].selected()
         if config.criterion not in numbers:

@@ -1,6 +1,7 @@
 """The shared vocabulary: modalities, polarity, subsets, frames, a batch, a prediction.
 
 Shapes: B clips in a batch, K modalities, F_k frames in all of them, c classes, d shared width.
+torch is loaded where it computes: much that names a modality or a polarity needs no tensor.
 """
 
 from __future__ import annotations
@@ -8,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 class Modality(StrEnum):
@@ -81,6 +84,8 @@ class Frames:
 
 def inside(lengths: Tensor, longest: int) -> Tensor:
     """(B, longest) bool: True for the first ``lengths``, (B,), of each row."""
+    import torch
+
     return torch.arange(longest)[None, :] < lengths[:, None]
 
 
@@ -107,6 +112,8 @@ class Batch:
     @property
     def size(self) -> int:
         """Frames of all modalities; flags that a model keeps beside them are none."""
+        import torch
+
         return sum(len(f.values) for f in self.frames.values() if f.values.dtype != torch.bool)
 
     @property
@@ -145,4 +152,4 @@ class Prediction:
     @property
     def probabilities(self) -> Tensor:
         """(B, c) softmax of the consensus."""
-        return torch.softmax(self.consensus, dim=-1)
+        return self.consensus.softmax(dim=-1)

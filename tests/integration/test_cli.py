@@ -21,6 +21,7 @@ import pytest
 import tiny_data
 import tricord
 from commands import QUICK, SETTINGS, Said, Type, narrow
+from drawn_clips import voice, write_clip
 from figures import Drawn, letters
 from tricord import api
 from tricord.data.readers.mmsa import write_mmsa
@@ -510,7 +511,7 @@ def test_ctrl_c_while_training_and_on(sim: Path, user: Type, tmp_path: Path) -> 
 def test_ctrl_c_says_what_is_kept(
     sim: Path, user: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tricord.cli.console import Live
+    from tricord.cli.live import Live
 
     def stop_at(stage_name: str, epoch: int, seed: int) -> None:
         seen = {"seed": 0}
@@ -575,6 +576,29 @@ def test_the_version_is_told(user: Type) -> None:
     assert user("--version").out == f"tricord {tricord.__version__}\n"
 
 
+def test_commands_that_compute_no_tensor_load_no_torch(sim: Path, tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    write_clip(tmp_path / "clips" / "a.wav", (), voice(1.0))
+    small = ["--scale", "0.01", "--length-scale", "0.1"]
+    commands = [
+        ["clips", "init", str(tmp_path / "clips")],
+        ["data", "show", str(sim)],
+        ["data", "check", str(sim)],
+        ["data", "convert", str(sim), str(tmp_path / "sim.tricord")],
+        ["simulate", "--out", str(tmp_path / "b.pkl"), *small],
+    ]
+    code = (
+        "import sys, tricord.cli as c\n"
+        f"for words in {commands!r}:\n"
+        "    assert c.run(words) == 0, words\n"
+        "    assert 'torch' not in sys.modules, words\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stderr
+
+
 def test_help_is_quick_and_loads_no_torch() -> None:
     code = "import sys, tricord.cli as c; c.run(['train', '-h']); sys.exit('torch' in sys.modules)"
     found = subprocess.run(
@@ -606,7 +630,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(trained: Path, sim: Path) -> 
 
 
 def test_an_epoch_s_line_says_what_the_epoch_is_judged_by() -> None:
-    from tricord.cli.console import describe_epoch
+    from tricord.cli.live import describe_epoch
 
     for more, shown in (
         ({}, "loss 0.250"),

@@ -15,10 +15,10 @@ import pytest
 import tiny_data
 from commands import SETTINGS, Said, Type, narrow
 from drawn_clips import FPS, face, numbered, voice, write_clip
-from fake_extractors import all_three, opener, recipe_of, sound
+from fake_extractors import all_three, opener, recipe_of, sight, sound
 from measured import features
 from tricord import api
-from tricord.cli.clip_view import block
+from tricord.cli.clip_view import block, reasons
 from tricord.clips import measure
 from tricord.clips.clip import Clip
 from tricord.clips.measure import Measurer
@@ -123,12 +123,50 @@ def test_one_clip_into_a_file(model: Path, clips: Path, user: Type, tmp_path: Pa
 def test_what_is_missing_is_said_and_why(model: Path, clips: Path, user: Type) -> None:
     said = user("predict", model, clips / "voice.wav")
     assert said.code == 0
+    assert narrow(said.out)
     assert "text    missing: no words" in said.out
+    assert "without text: unchecked, all clips of the calibration had it" in said.out
+    assert "without audio" not in said.out
     assert "vision  missing: no video track" in said.out
     silent = write_clip(clips / "dark.mp4", [numbered(0)] * FPS)
     said = user("predict", model, silent, "--text", "so it is")
     assert "audio   missing: no audio track" in said.out
     assert "vision  missing: no face" in said.out
+
+
+def test_a_modality_that_is_not_of_the_recipe_is_said_to_be_so() -> None:
+    trained, clip = tiny_data.untrained(), features(text="said")
+    tracks = {name: track for name, track in clip.tracks.items() if name != "text"}
+    lacks = reasons(trained, replace(clip, tracks=tracks, notices=("audio: parts lost",)))
+    assert lacks == {"text": "not measured by the recipe"}
+
+
+def test_too_long_a_clip_is_refused_before_it_is_measured(
+    model: Path,
+    clips: Path,
+    user: Type,
+    extractors: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "tricord.inference.clip.MOST_FRAMES", 29
+    )  # ten a second of sound, five of pictures
+
+    def measure(*given: Any) -> Any:
+        raise AssertionError("measured")
+
+    extractors["audio"] = replace(sound(), measure=measure)
+    extractors["vision"] = replace(sight(), measure=measure)
+    said = user("predict", model, clips / "talk.mp4", "--text", "so it is")
+    assert_mistake(said, "talk.mp4: 30 frames of audio in 3 s", "at most 29", "--timeline")
+    assert extractors["text"].calls == []
+    long = ("--timeline", "--window", 3)
+    assert_mistake(user("predict", model, clips / "talk.mp4", *long), "30 frames of audio in 3 s")
+    monkeypatch.setattr(
+        "tricord.inference.clip.MOST_FRAMES", 10
+    )  # sound of one second is not too long
+    extractors["audio"] = sound()
+    assert user("predict", model, clips / "voice.wav").code == 0
 
 
 def test_words_beside_the_file_are_found(
@@ -264,6 +302,12 @@ def test_a_clip_and_its_evidence(model: Path, clips: Path, user: Type, tmp_path:
     assert list(evidence) == ["text", "audio", "vision"]
     assert evidence["text"]["words"] == ["so", "it", "is"]
     assert evidence["audio"]["start"][:3] == [0, 0.5, 1]
+    assert evidence["text"]["start"] == [0.5, 1, 1.5]
+    (clips / "talk.srt").unlink()
+    asked = ("--text", "so it is", "--plot", tmp_path / "a.svg", "--json")
+    evidence = json.loads(user("predict", model, clips / "talk.mp4", *asked).out)["evidence"]
+    assert evidence["modalities"]["text"]["start"] == [None, None, None]
+    assert evidence["modalities"]["text"]["times"] == "not known"
 
 
 # ---------------------------------------------------------------------------------------- time line

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import tiny_data
 import tricord
@@ -155,3 +156,15 @@ def test_models_are_compared_without_a_preset(words: Path, user: Type, tmp_path:
     assert about["config"]["labels"]["classes"] == ["angry", "happy", "sad"]
     wrong = user("compare", words, *models, "--out", tmp_path / "no", "--set", "cmc.nonsense=1")
     assert (wrong.code, (tmp_path / "no").exists()) == (2, False)
+
+
+def test_a_device_that_is_not_there_is_said_before_anything_is_written(
+    words: Path, user: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: None)
+    commands = {"train": (), "compare": ("--models", "cmc"), "leave-out": ("--models", "cmc")}
+    for command, more in commands.items():
+        said = user(command, words, *more, "--device", "cuda", "--out", tmp_path / command)
+        assert said.code == 2
+        assert "device: 'cuda' is not on this machine" in said.err
+        assert not (tmp_path / command).exists()

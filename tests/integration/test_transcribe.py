@@ -26,6 +26,14 @@ def test_a_folder_gets_transcripts_once(tmp_path: Path, user: Type) -> None:
     again = user("clips", "transcribe", clips, "--model", model)
     assert "none written" in again.out
     assert "1.srt is there" in again.out
+    broken = clips / "broken.wav"
+    broken.write_bytes(b"noise" * 99)
+    partly = user("clips", "transcribe", clips, "--model", model)
+    assert partly.code == 0
+    assert "1 failed" in partly.out
+    alone = user("clips", "transcribe", broken, "--model", model)
+    assert alone.code == 2
+    assert "none of 1 clips could be transcribed; the first: " in alone.err
 
 
 def test_a_model_that_is_not_there_is_one_line(tmp_path: Path, user: Type) -> None:

@@ -19,17 +19,20 @@ _NARROW = 5  # columns of a number
 def reasons(trained: TrainedModel, features: ClipFeatures) -> dict[str, str]:
     """Each modality that the model knows and this clip lacks, and why."""
     from tricord.inference.clip import missing
+    from tricord.inference.recipe import reads_words
 
     found = {}
     for name in missing(trained, features):
         said = [n.removeprefix(f"{name}: ") for n in features.notices if n.startswith(f"{name}: ")]
-        found[name] = "; ".join(said) or "no words" * (name == "text") or "not there"
+        wanted = name in features.tracks or (name == "text" and reads_words(trained))
+        nothing = "no words" if name == "text" else "nothing of it was found"
+        found[name] = "; ".join(said) or (nothing if wanted else "not measured by the recipe")
     return found
 
 
 def block(found: ClipPredictions, row: Mapping[str, Any], lacks: Mapping[str, str]) -> str:
     """One clip: its label, probabilities, votes, weights, conflict, and what it lacks."""
-    from tricord.evaluation.calibration import described
+    from tricord.inference.confidence import standing
 
     predictions, features = found.predictions, found.features[0]
     lines = [_cut(f"{features.id}, {features.duration:.1f} s"), ""]
@@ -37,7 +40,7 @@ def block(found: ClipPredictions, row: Mapping[str, Any], lacks: Mapping[str, st
         lines.append(f"{row['label']}, score {row['score']:.2f}")
     else:
         lines.append(f"{row['label']}  {row['p_' + row['label']]:.2f}")
-        lines.append(described(predictions.calibration))
+        lines += standing(predictions)
     lines += ["", *_table(predictions, row, lacks)]
     if "conflict" in row:
         score = f" (score {row['conflict_score']:.2f} of 0 to 1)" if "conflict_score" in row else ""

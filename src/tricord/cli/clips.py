@@ -88,8 +88,9 @@ def transcribe(
     """Let a model of yours write down what is said: CLIP.srt beside every clip.
 
     Clips that have a transcript (.srt, .vtt, .txt) are left alone, so that the
-    same command goes on where it stopped. What a model hears is a guess: look
-    at the words before you train on them.
+    same command goes on where it stopped. One that breaks is named, and the
+    rest goes on. What a model hears is a guess: look at the words before you
+    train on them.
 
     Example:
 
@@ -112,10 +113,19 @@ def transcribe(
     for heard in written[:_MOST]:
         _say(f"{heard.written}: {heard.text[:60]}", indent=2)
     others = [heard for heard in found if heard.written is None]
+    others.sort(key=lambda heard: not heard.failed)  # of many, these are to be seen
     for heard in others[:_MOST]:
         _say(f"{heard.path}: {heard.why_not}", indent=2)
     if len(others) > _MOST:
         _say(f"and {len(others) - _MOST} more without a new one", indent=2)
+    failed = [heard for heard in found if heard.failed]
+    if len(failed) == len(found):
+        raise DataError(
+            f"{clips}: none of {len(found)} clips could be transcribed; the first: "
+            f"{failed[0].path}: {failed[0].why_not}"
+        )
+    if failed:
+        _say(f"{len(failed)} failed; the same command tries them again")
 
 
 def _progress(what: str) -> AbstractContextManager[Callable[[int, int], None]]:

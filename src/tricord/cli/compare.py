@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tricord.cli.train import DEVICE
+
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
@@ -52,6 +54,7 @@ def command(
         str | None,
         typer.Option(help="A model; its difference to each other one, for every subset."),
     ] = None,
+    device: Annotated[str, typer.Option(help=DEVICE)] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
 ) -> None:
     """Train several models with the same splits, seeds and budget: one table.
@@ -68,7 +71,8 @@ def command(
 
     from rich.console import Console
 
-    from tricord.cli.console import Live, console, read
+    from tricord.cli.console import console, read
+    from tricord.cli.live import Live
     from tricord.cli.train import parse_settings
     from tricord.experiments.compare import compare
     from tricord.presets import AUTOMATIC
@@ -90,6 +94,7 @@ def command(
             against=against,
             observer=live,
             tick=live.encoding,
+            device=device,
             say=lambda line: console.print(line, style="bold", markup=False, soft_wrap=True),
         )
     if as_json:

@@ -24,7 +24,8 @@ def command(
     import torch
     from rich.console import Console
 
-    from tricord.cli.console import SIMULATED, Live, console, evaluation_table
+    from tricord.cli.console import SIMULATED, console, evaluation_table
+    from tricord.cli.live import Live
     from tricord.errors import ConfigError
     from tricord.experiments.demo import make_data, run_demo
     from tricord.report import write_report

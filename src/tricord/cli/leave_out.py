@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tricord.cli.train import DEVICE
+
 if TYPE_CHECKING:
     from rich.console import Group
 
@@ -35,6 +37,7 @@ def command(
             "--set", help="MODEL.SETTING=VALUE, or all.SETTING=VALUE for every model; repeatable."
         ),
     ] = None,
+    device: Annotated[str, typer.Option(help=DEVICE)] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
 ) -> None:
     """Judge models on people that they never saw, one speaker at a time.
@@ -53,8 +56,9 @@ def command(
     from rich.console import Console
 
     from tricord.cli.compare import by_model, models_named
-    from tricord.cli.console import Live, console, read
+    from tricord.cli.console import console, read
     from tricord.cli.data.split import groups_by
+    from tricord.cli.live import Live
     from tricord.cli.train import parse_settings
     from tricord.experiments.leave_out import Plan, leave_out
     from tricord.experiments.leave_out_text import to_json
@@ -74,6 +78,7 @@ def command(
             out,
             observer=live,
             tick=live.encoding,
+            device=device,
             say=lambda line: console.print(line, style="bold", markup=False, soft_wrap=True),
         )
     if as_json:

@@ -185,10 +185,10 @@ def by_video_of(unit: str, risk: float | None, coverage: float | None) -> bool:
 def say_calibrated(predictions: Predictions) -> None:
     """On what the probabilities stand."""
     from tricord.cli.console import console
-    from tricord.evaluation.calibration import described
+    from tricord.inference.confidence import standing
 
     if predictions.scheme.head != "regression":
-        console.print(described(predictions.calibration), soft_wrap=True)
+        console.print("\n".join(standing(predictions)), soft_wrap=True)
 
 
 def _predict_features(

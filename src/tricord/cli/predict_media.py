@@ -104,11 +104,11 @@ def _predict_clips(
 ) -> None:
     from tricord.cli.clip_view import block, reasons
     from tricord.cli.console import console
-    from tricord.inference.clip import predict_clips
+    from tricord.inference.clip import measuring, predict_clips
 
     clips, words = _clips(asked)
     with _progress("measuring and predicting") as tick:
-        found = predict_clips(trained, clips, measurer, tick)
+        found = predict_clips(trained, clips, measuring(trained, measurer), tick)
     rows = list(found.rows())
     with_columns(rows, promise.columns(found.predictions))
     for row, features in zip(rows, found.features, strict=True):
@@ -182,8 +182,8 @@ def _plot(
 ) -> Occlusion:
     from tricord.cli.clip_view import reasons
     from tricord.cli.console import console
-    from tricord.evaluation.calibration import described
-    from tricord.inference.occlusion import occlude, times_of
+    from tricord.inference.confidence import standing
+    from tricord.inference.occlusion import occlude
     from tricord.report.clip_figure import Subject, draw_clip
     from tricord.report.clip_material import material
 
@@ -198,10 +198,8 @@ def _plot(
     vision = measurer.recipe.vision
     face = None if vision is None else vision.options.get("face")
     with console.status("taking parts of the clip out"):
-        occlusion = occlude(trained, features, start=clip.start, encode=encode)
-        times = None
-        if words is not None and words.segments and features.text:
-            times = times_of(features.text, words.segments)
+        segments = () if words is None else words.segments
+        occlusion = occlude(trained, features, start=clip.start, encode=encode, segments=segments)
         draw_clip(
             path,
             Subject(
@@ -209,9 +207,8 @@ def _plot(
                 predictions=found.predictions,
                 occlusion=occlusion,
                 material=material(clip, features, face),
-                calibrated=described(found.predictions.calibration),
+                calibrated=standing(found.predictions),
                 notices=[f"{name}: {why}" for name, why in reasons(trained, features).items()],
-                word_times=times,
             ),
         )
     return occlusion
@@ -220,12 +217,12 @@ def _plot(
 def _print_json(
     rows: list[dict[str, Any]], found: ClipPredictions, occlusion: Occlusion | None
 ) -> None:
-    from tricord.evaluation.calibration import described
+    from tricord.inference.confidence import standing
 
     content: dict[str, Any] = {
         "clips": rows,
         "failures": dict(found.failures),
-        "calibration": described(found.predictions.calibration),
+        "calibration": "; ".join(standing(found.predictions)),
     }
     if occlusion is not None:
         content["evidence"] = occlusion.to_json()
@@ -237,11 +234,12 @@ def _predict_timeline(
 ) -> None:
     from tricord.cli.clip_view import timeline_table
     from tricord.cli.console import console
+    from tricord.inference.clip import measuring
     from tricord.inference.timeline import timeline
 
     spans = _spans(trained, asked)
     with _progress("measuring and predicting windows") as tick:
-        found = timeline(trained, asked.file, spans, measurer, tick)
+        found = timeline(trained, asked.file, spans, measuring(trained, measurer), tick)
     say_calibrated(found.predictions)
     rows = list(found.rows())
     for name, column in promise.columns(found.predictions).items():

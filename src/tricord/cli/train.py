@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tricord.config import CommonConfig
     from tricord.data.schema import Dataset
 
+DEVICE = "What training computes on: cpu, cuda, cuda:1, mps, xpu; auto."
 WIDTH, INDENT = 79, 10  # of lines, and of what stands before them
 
 
@@ -51,6 +52,7 @@ def command(
         float,
         typer.Option(metavar="N", help="Minutes that a stop may lose; 0: one epoch."),
     ] = 10,
+    device: Annotated[str, typer.Option(help=DEVICE)] = "cpu",
     test: Annotated[
         bool, typer.Option("--test", help="Then evaluate on the test split, and write a report.")
     ] = False,
@@ -66,9 +68,10 @@ def command(
         tricord train sim.pkl --preset ch-sims --seed 1 --seed 2 --out my-run
     """
     from tricord import api
-    from tricord.cli.console import Live, read
+    from tricord.cli.console import read
     from tricord.cli.evaluate import report
     from tricord.cli.interrupted import say_what_is_kept
+    from tricord.cli.live import Live
 
     chosen = parse_settings(settings or [])
     data = read(file)
@@ -86,6 +89,7 @@ def command(
             observer=live,
             tick=live.encoding,
             checkpoint_minutes=checkpoint_minutes,
+            device=device,
         )
     report(run, data, "valid", console_only=True)
     say_what_is_frozen(run)

@@ -68,7 +68,7 @@ class Serial:
         """See `Engine.map`; in order of the tasks."""
         function = make()
         for number, task in enumerate(tasks):
-            yield number, _attempt(function, task)
+            yield number, attempt(function, task)
 
 
 class Processes:
@@ -205,12 +205,13 @@ def _work(make: Callable[[], Callable[[Any], Any]], pipe: Connection) -> None:
             function = make()
             pipe.send(None)
             while True:
-                pipe.send(_attempt(function, pipe.recv()))
+                pipe.send(attempt(function, pipe.recv()))
         except TricordError as error:
             pipe.send(error)
 
 
-def _attempt(function: Callable[[Task], Result], task: Task) -> Result | Failure:
+def attempt(function: Callable[[Task], Result], task: Task) -> Result | Failure:
+    """The result, or why there is none; raises a TricordError that is not of this task alone."""
     try:
         return function(task)
     except DataError as error:

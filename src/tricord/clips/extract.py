@@ -6,12 +6,13 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
 from tricord.clips.cache import Cache, key_of
 from tricord.clips.clip import Clip, ClipFeatures
-from tricord.clips.engine import Engine, Failure, Processes
+from tricord.clips.engine import Engine, Failure, Processes, attempt
 from tricord.clips.estimate import SAMPLES, Estimate, check_room, estimate, lengths, typical
 from tricord.clips.failures import Failed
 from tricord.clips.measure import Content, Measured, Measurer
@@ -128,6 +129,18 @@ class Keeping:
         return found
 
 
+def _kept(recipe: Recipe, cache: Cache, clip: Clip) -> Done | None:
+    """A clip all of which was measured before; raises as `Measurer` where it cannot be used."""
+    info = Measurer.probe(clip)
+    parts: dict[str, Measured] = {}
+    for name, part in recipe.parts.items():  # text first, whose key needs no look at the file
+        found = cache.read(key_of(name, part, clip), part)
+        if found is None:
+            return None
+        parts[name] = found
+    return Done(Measurer.together(clip, info, parts), 0.0, True, False)
+
+
 def extract(
     clips: Sequence[Clip],
     recipe: Recipe,
@@ -144,6 +157,7 @@ def extract(
     what is measured is kept, so that a run that was killed goes on where it was. store: where the
     data set will be written, to see whether there is room for it.
 
+    Where all is in the cache, no worker is started and nothing opened.
     What comes out does not depend on workers, order or cache. Raises DataError where two clips
     have one id or the disk has no room, ModelError where what is installed does not fit the
     recipe; a clip that cannot be measured is no error but one of `failed`, and so is one that takes
@@ -152,12 +166,13 @@ def extract(
     _check_ids(clips)
     start = perf_counter()
     watch = _Watch(clips, workers, observer or Observer(), cache, store)
-    order = watch.order()
+    order = watch.order([*range(len(clips))] if cache is None else watch.add_kept(recipe, cache))
     work = Work(recipe, None if cache is None else cache.folder)
     used = engine or Processes(workers, watch.limit)
-    with closing(used.map(work, [clips[i] for i in order])) as answers:
-        for number, found in answers:
-            watch.add(order[number], found)
+    if order:  # else nothing needs to be opened
+        with closing(used.map(work, [clips[i] for i in order])) as answers:
+            for number, found in answers:
+                watch.add(order[number], found)
     done = sorted(watch.done, key=lambda d: d.features.id)
     return Extraction(
         features=tuple(d.features for d in done),
@@ -193,10 +208,25 @@ class _Watch:
         self.failed: list[Failed] = []
         observer.started(len(clips), self.total)
 
-    def order(self) -> list[int]:
-        """Typical clips first, for the estimate."""
-        first = typical(self.seconds, SAMPLES + self.workers)
-        return [*first, *(i for i in range(len(self.clips)) if i not in first)]
+    def add_kept(self, recipe: Recipe, cache: Cache) -> list[int]:
+        """Clips that need no worker, since all of them is in the cache or they cannot be opened.
+
+        Gives the numbers of the others.
+        """
+        left = []
+        for number, clip in enumerate(self.clips):
+            found = attempt(partial(_kept, recipe, cache), clip)
+            if found is None:
+                left.append(number)
+            else:
+                self.add(number, found)
+        return left
+
+    def order(self, numbers: Sequence[int]) -> list[int]:
+        """Typical ones of these clips first, for the estimate."""
+        places = typical([self.seconds[i] for i in numbers], SAMPLES + self.workers)
+        first = [numbers[place] for place in places]
+        return [*first, *(i for i in numbers if i not in first)]
 
     def limit(self, clip: Clip) -> float:
         """Seconds that a clip may take."""

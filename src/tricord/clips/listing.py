@@ -24,7 +24,7 @@ from tricord.clips.notices import (
     of_the_table,
     of_videos,
 )
-from tricord.data.readers.delimited import UNKNOWN, named, read_rows, shown
+from tricord.data.readers.delimited import named, read_rows, shown, unknown
 from tricord.data.readers.label_table import LabelTable, path_within, read_label_table
 from tricord.data.schema import ID_SEPARATOR, UNLABELLED, UNSPLIT
 from tricord.errors import DataError
@@ -131,7 +131,7 @@ def _places(video: str, clip: str) -> list[PurePosixPath]:
 
 def _labelled(table: LabelTable) -> NDArray[np.bool_]:
     if table.words is not None:
-        return np.array([word.lower() not in UNKNOWN for word in table.words])
+        return ~unknown(table.words)
     return np.asarray(~np.isnan(table.scores[:, 0]))
 
 

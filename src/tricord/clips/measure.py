@@ -94,15 +94,24 @@ class Measurer:
             clip, info, {name: self.measure(clip, info, name) for name in self.recipe.parts}
         )
 
-    def probe(self, clip: Clip) -> Content:
-        """What is in the file; raises DataError where that cannot be opened, or is too long."""
+    @staticmethod
+    def probe(clip: Clip) -> Content:
+        """What is in the file.
+
+        Raises DataError where that cannot be opened, or the clip is no part of it or too long.
+        """
+        if not (clip.start >= 0 and (clip.end is None or clip.end > clip.start)):
+            raise DataError(
+                f"{clip.path}: clip '{clip.id}' is from {clip.start} to {clip.end} s, expected "
+                "0 <= start < end"
+            )
         info = content_of(clip.path)
         if clip.start >= info.duration:
             raise DataError(
                 f"{clip.path}: {info.duration:.2f} s long, but clip '{clip.id}' begins at "
                 f"{clip.start:.2f} s"
             )
-        length = _end(clip, info) - clip.start
+        length = end_of(clip, info) - clip.start
         if length > LONGEST:
             raise DataError(
                 f"{clip.path}: clip '{clip.id}' is {length:.0f} s long, expected at most "
@@ -111,7 +120,8 @@ class Measurer:
             )
         return info
 
-    def together(self, clip: Clip, info: Content, parts: dict[str, Measured]) -> ClipFeatures:
+    @staticmethod
+    def together(clip: Clip, info: Content, parts: dict[str, Measured]) -> ClipFeatures:
         """The modalities of a clip as one; raises DataError where none has a row."""
         notices = [f"{name}: {line}" for name, part in parts.items() for line in part.notices]
         if not any(len(part.track) for part in parts.values()):
@@ -120,14 +130,14 @@ class Measurer:
             id=clip.id,
             tracks={name: part.track for name, part in parts.items()},
             text=clip.text,
-            duration=_end(clip, info) - clip.start,
+            duration=end_of(clip, info) - clip.start,
             frames=sum(part.frames for part in parts.values()),
             faces=sum(part.faces for part in parts.values()),
             notices=tuple(notices),
         )
 
     def measure(self, clip: Clip, info: Content, modality: str) -> Measured:
-        """One modality of a clip."""
+        """One modality of a clip; raises DataError where the system does not let it be read."""
         how: dict[str, Callable[[Clip, Content], Measured]] = {
             "text": self._text,
             "audio": self._audio,
@@ -136,6 +146,8 @@ class Measurer:
         try:
             return how[modality](clip, info)
         except DataError as error:
+            if isinstance(error.__cause__, OSError):  # may pass, and is nothing to keep of a clip
+                raise
             return self._nothing(modality, str(error).removeprefix(f"{clip.path}: "))
 
     def _nothing(self, modality: str, *notices: str) -> Measured:
@@ -179,7 +191,7 @@ class Measurer:
         return Measured(sight.track, (*lost, *missing), sight.frames, sight.faces)
 
 
-def _end(clip: Clip, info: Content) -> float:
+def end_of(clip: Clip, info: Content) -> float:
     """Of the clip, in seconds of the file."""
     return info.duration if clip.end is None else min(clip.end, info.duration)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from unicodedata import normalize
 
@@ -95,6 +95,21 @@ def of_labels(table: LabelTable, labelled: NDArray[np.bool_]) -> list[str]:
             "measured, but not trained on (split 'unlabelled')"
         )
     return notices
+
+
+def of_splits(lacking: Mapping[str, Sequence[str]], groups: str) -> list[str]:
+    """Classes without a clip in train or valid (`grouping.lacking`). groups: what is kept whole."""
+    means = {
+        "train": "so that it cannot be learned: get it from more of them, leave its clips out, or "
+        "merge it with another label",
+        "valid": "so that no epoch is chosen by it",
+    }
+    return [
+        f"label: {split} has no clip of {named(names, 10)}, which too few {groups} have, "
+        f"{means[split]}"
+        for split, names in lacking.items()
+        if names
+    ]
 
 
 def of_clips(rows: Sequence[int], every: Sequence[object] | NDArray[np.bool_]) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tricord.clips.listing import ClipTable
-from tricord.clips.notices import label_by_video
-from tricord.data.derive.grouping import split_by_group
+from tricord.clips.notices import label_by_video, of_splits
+from tricord.data.derive.grouping import lacking, split_by_group
 from tricord.data.readers.label_table import LabelTable, without_features
 from tricord.data.schema import SPLITS, UNSPLIT
 from tricord.errors import DataError
@@ -27,7 +27,7 @@ def with_splits(
     Rows that have one keep it. The others are split so that no speaker is in two splits or, where
     there are fewer than three speakers or none is named, no video; clip by clip where each video
     has one label and some label fewer than three videos (folders named like classes). The same
-    clips, groups and seed give the same splits.
+    clips, groups and seed give the same splits. Classes that train or valid lacks are said.
 
     Raises DataError where there are fewer than three videos too, ConfigError for shares that are
     not three positive numbers.
@@ -51,6 +51,7 @@ def with_splits(
     said = f"no column 'mode': clips ({what}) split into: {sizes}"
     if what != "clips":
         said = f"{said}; no {what[:-1]} is in two splits"
+    notes = (*notes, *of_splits(lacking(made), what))
     return replace(table, modes=tuple(modes.tolist())), (*notes, said)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from tricord.errors import DataError
+from tricord.clips.engine import Failure, attempt
 from tricord.files import write_atomically
 from tricord.media.audio import read_audio
 from tricord.words.recognise import RATE, Recogniser
@@ -17,13 +18,15 @@ from tricord.words.transcripts import Segment, Transcript, sidecar
 class Heard:
     """One clip. written: the subtitles that were made; None where that was not needed or possible.
 
-    text: what was heard. why_not: why nothing was written, in words.
+    text: what was heard. why_not: why nothing was written, in words. failed: whether that is since
+    the clip or the model broke.
     """
 
     path: Path
     written: Path | None = None
     text: str = ""
     why_not: str = ""
+    failed: bool = False
 
 
 def transcribe(
@@ -34,29 +37,30 @@ def transcribe(
     """Write ``CLIP.srt`` beside every clip that has no transcript; the others are left as they are.
 
     Each is written as soon as it is heard, so that the same call goes on where one was stopped. A
-    clip without words gets no file. Raises ConfigError where the recogniser cannot be used.
+    clip without words gets no file; one that breaks is said, whatever it raises, and the others go
+    on. Raises ConfigError where the recogniser cannot be used, TricordError where the disk is full.
     """
     found = []
     for path in clips:
-        found.append(_heard(path, recogniser))
+        heard = attempt(partial(_heard, recogniser), path)
+        if isinstance(heard, Failure):
+            heard = Heard(path, why_not=heard.reason.removeprefix(f"{path}: "), failed=True)
+        found.append(heard)
         if tick is not None:
             tick(len(found), len(clips))
     return found
 
 
-def _heard(path: Path, recogniser: Recogniser) -> Heard:
+def _heard(recogniser: Recogniser, path: Path) -> Heard:
     place = path.with_suffix(".srt")
     if (known := sidecar(path)) is not None:
         return Heard(path, why_not=f"{known.name} is there")
-    try:
-        sound = read_audio(path, RATE)
-        said = recogniser(sound.samples)
-        if not said.text:
-            return Heard(path, why_not="no words were heard")
-        text = to_srt(said, sound.start)
-        write_atomically(place, lambda p: p.write_text(text, encoding="utf-8"))
-    except (DataError, OSError) as error:
-        return Heard(path, why_not=str(error))
+    sound = read_audio(path, RATE)
+    said = recogniser(sound.samples)
+    if not said.text:
+        return Heard(path, why_not="no words were heard")
+    text = to_srt(said, sound.start)
+    write_atomically(place, lambda p: p.write_text(text, encoding="utf-8"))
     return Heard(path, place, said.text)
 
 

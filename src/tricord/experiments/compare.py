@@ -16,6 +16,7 @@ from typing import Any
 from tricord import api
 from tricord.config import CommonConfig, RunConfig
 from tricord.data.schema import Dataset
+from tricord.device import device_of
 from tricord.errors import ConfigError, TricordError
 from tricord.evaluation.table import MAJORITY, Evaluation, bayes_limits
 from tricord.experiments.compare_figures import write_figures
@@ -66,14 +67,15 @@ def compare(
     against: str | None = None,
     observer: Observer | None = None,
     tick: Tick | None = None,
+    device: str = "cpu",
     say: Say = lambda line: None,
 ) -> Compared:
     """Train, tune and evaluate these models on the same terms; writes the folder ``out``.
 
     seeds: how many, from 1, or which. trials: of tuning on valid for each model; 0 compares the
     published settings. settings: model -> dotted path -> value, fixed. against: a model whose
-    difference to each other one is told for every subset. say: is told which model and seed it is
-    at. A model that cannot run on this data is a row that says why.
+    difference to each other one is told for every subset. device: as `tricord.api.train`. say: is
+    told which model and seed it is at. A model that cannot run on this data is a row that says why.
     Raises TricordError for a mistake in the arguments, for a folder that holds another
     comparison, and where no model ran.
     """
@@ -81,11 +83,12 @@ def compare(
     numbers = range(1, seeds + 1) if isinstance(seeds, int) else seeds
     plan = Plan(preset, tuple(models), tuple(numbers), trials, settings or {}, split)
     check_plan(plan, data)
+    device_of(device)
     if against is not None and against not in plan.models:
         raise ConfigError(f"against: {against!r} is not one of the models compared")
     if trials:
         check_optuna()
-    work = _Work(plan, data, Path(out), observer, tick, say)
+    work = _Work(plan, data, Path(out), observer, tick, device, say)
     open_folder(work.folder, plan, data)
     found = [work.row_of(name, place) for place, name in enumerate(plan.models, start=1)]
     if all(isinstance(row, NotRun) for row in found):
@@ -112,6 +115,7 @@ class _Work:
     folder: Path
     observer: Observer | None
     tick: Tick | None
+    device: str
     say: Say
 
     def row_of(self, name: str, place: int) -> tuple[Measured, Evaluation] | NotRun:
@@ -151,6 +155,7 @@ class _Work:
             settings=fixed,
             done=done,
             tick=self.tick,
+            device=self.device,
             on_trial=note,
         )
         return tuned.trials, {**fixed, **tuned.settings}
@@ -167,6 +172,7 @@ class _Work:
             resume=True,
             observer=_NamesSeeds(name, folder, self.plan.seeds, self.say, self.observer),
             tick=self.tick,
+            device=self.device,
         )
 
     def _measure(

@@ -22,6 +22,7 @@ from tricord.config import CommonConfig
 from tricord.data.derive.grouping import TEST, split_by_group
 from tricord.data.gather import gather
 from tricord.data.schema import SPLITS, UNLABELLED, UNSPLIT, Dataset, FeatureTable
+from tricord.device import device_of
 from tricord.errors import ConfigError, DataError
 from tricord.evaluation.floors import majority
 from tricord.evaluation.rows import Judge, Row
@@ -99,19 +100,21 @@ def leave_out(
     *,
     observer: Observer | None = None,
     tick: Tick | None = None,
+    device: str = "cpu",
     say: Say = lambda line: None,
 ) -> LeftOut:
     """Train every model once a group and seed; writes the folder ``out``.
 
     groups: split -> the group of each clip (`tricord.data.derive.grouping.groups_of`). Unlabelled
-    clips are left out. Raises TricordError for a mistake in the arguments, for fewer than three
-    groups, and for a folder that holds something else.
+    clips are left out. device: as `tricord.api.train`. Raises TricordError for a mistake in the
+    arguments, for fewer than three groups, and for a folder that holds something else.
     """
     if not plan.models or not 0 < plan.valid < 1:
         raise ConfigError(f"models {list(plan.models)}, valid {plan.valid}: one or more models, "
                           "and a share between 0 and 1 expected")  # fmt: skip
+    device_of(device)  # this and an unknown name are said before anything is trained
     for model in plan.models:
-        registry.get(model)  # an unknown name is said before anything is trained
+        registry.get(model)
     table, group_of = _pooled(data, groups)
     names = sorted(set(group_of), key=lambda name: natural(Path(name)))
     if len(names) < 3:
@@ -120,7 +123,7 @@ def leave_out(
             "valid, one train"
         )
     _open(out, plan, data, names)
-    work = _Work(plan, data, out, observer, tick, say)
+    work = _Work(plan, data, out, observer, tick, device, say)
     parts = [work.of_group(table, group_of, name, n) for n, name in enumerate(names, start=1)]
     found = _joined(parts, table, plan, data, group_of)
     write_json(out / RESULT_FILE, to_json(found))
@@ -148,6 +151,7 @@ class _Work:
     folder: Path
     observer: Observer | None
     tick: Tick | None
+    device: str
     say: Say
     configs: dict[str, CommonConfig] = field(default_factory=dict)
 
@@ -203,6 +207,7 @@ class _Work:
             resume=True,
             observer=self.observer,
             tick=self.tick,
+            device=self.device,
         )
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 
 from tricord.clips.clip import Clip, ClipFeatures
+from tricord.clips.measure import Measurer, end_of
 from tricord.data.progress import Tick
 from tricord.data.schema import UNSPLIT, Dataset, FeatureTable, Ragged
 from tricord.errors import DataError
 from tricord.features.text import TEXT, with_words
-from tricord.inference.predictor import Predictions, predict
+from tricord.inference.predictor import Predictions, predict, predict_put_together
 from tricord.inference.recipe import reads_words
 from tricord.track import Track
+from tricord.training.cmc import TrainedCMC
 from tricord.training.trained import TrainedModel
 
 Measure = Callable[[Clip], ClipFeatures]
@@ -73,6 +76,52 @@ def predict_features(trained: TrainedModel, features: Sequence[ClipFeatures]) ->
     return predict(trained, data_of(trained, features), UNSPLIT)
 
 
+def predict_versions(trained: TrainedModel, versions: Sequence[ClipFeatures]) -> Predictions:
+    """As `predict_features`, for versions of one clip that have most of their tracks in common.
+
+    A CMC encodes each track (the very object) and text once; other models do not encode
+    modalities apart, and are applied to each version.
+    """
+    if not isinstance(trained, TrainedCMC):
+        return predict_features(trained, versions)
+    distinct = {name: _distinct(versions, name) for name in trained.widths}
+    rows = [
+        _put_together(versions[0], dict(zip(distinct, of_row, strict=True)))
+        for of_row in zip_longest(*(found for found, _ in distinct.values()))
+    ]
+    places = np.array([where for _, where in distinct.values()], dtype=np.int64).T
+    ids = [version.id for version in versions]
+    return predict_put_together(trained, data_of(trained, rows), UNSPLIT, places, ids)
+
+
+def measuring(trained: TrainedModel, measurer: Measurer) -> Measure:
+    """A measurer that refuses too long a clip at once, by the length that its file declares.
+
+    The measure raises DataError as `check_features` does, which still counts what was found.
+    """
+
+    def measure(clip: Clip) -> ClipFeatures:
+        info = measurer.probe(clip)
+        seconds = end_of(clip, info) - clip.start
+        for name, there in (("audio", info.audio), ("vision", info.video)):
+            part = measurer.recipe.parts.get(name)
+            if there and part is not None and name in trained.widths:
+                rate = part.description["rate"] / part.description.get("hop", 1)
+                _check_frames(clip, name, int(seconds * rate), f"in {seconds:.0f} s")
+        return measurer(clip)
+
+    return measure
+
+
+def lacking(features: ClipFeatures, *names: str) -> ClipFeatures:
+    """The clip without these modalities."""
+    tracks = {
+        name: Track(t.values[:0], t.times[:0], t.columns) if name in names else t
+        for name, t in features.tracks.items()
+    }
+    return replace(features, tracks=tracks, text=None if TEXT in names else features.text)
+
+
 def data_of(trained: TrainedModel, features: Sequence[ClipFeatures]) -> Dataset:
     """What was measured in one or more clips as the only split of a data set, without labels."""
     names = tuple(features[0].tracks)
@@ -89,6 +138,25 @@ def data_of(trained: TrainedModel, features: Sequence[ClipFeatures]) -> Dataset:
         source="clips" if len(features) > 1 else features[0].id,
     )
     return with_words(data, trained.config.text)
+
+
+def _distinct(versions: Sequence[ClipFeatures], name: str) -> tuple[list[ClipFeatures], list[int]]:
+    """The versions in which a modality is new, and for each which of these it is as in."""
+    found: dict[tuple[int, str | None], tuple[int, ClipFeatures]] = {}
+    places = []
+    for version in versions:
+        key = id(version.tracks.get(name)), version.text if name == TEXT else None
+        places.append(found.setdefault(key, (len(found), version))[0])
+    return [version for _, version in found.values()], places
+
+
+def _put_together(like: ClipFeatures, parts: Mapping[str, ClipFeatures | None]) -> ClipFeatures:
+    """Each modality of the clip that is named for it, and nothing where there is none."""
+    nothing = lacking(like, *like.tracks, TEXT)
+    there = {name: part for name, part in parts.items() if part is not None}
+    tracks = {name: p.tracks[name] for name, p in there.items() if name in p.tracks}
+    text = there[TEXT].text if TEXT in there else None
+    return replace(nothing, tracks={**nothing.tracks, **tracks}, text=text)
 
 
 def missing(trained: TrainedModel, features: ClipFeatures) -> tuple[str, ...]:
@@ -110,12 +178,15 @@ def check_features(trained: TrainedModel, clip: Clip, found: ClipFeatures) -> No
         reasons = "; ".join(found.notices) or NOTHING
         raise DataError(f"{clip.path}: nothing to predict from ({reasons})")
     for name in trained.widths:
-        frames = len(found.tracks.get(name, ()))
-        if frames > MOST_FRAMES:
-            raise DataError(
-                f"{clip.path}: {frames:,} frames of {name} found, expected at most {MOST_FRAMES:,} "
-                "in one clip: predict it window by window (--timeline)"
-            )
+        _check_frames(clip, name, len(found.tracks.get(name, ())), "found")
+
+
+def _check_frames(clip: Clip, name: str, frames: int, how: str) -> None:
+    if frames > MOST_FRAMES:
+        raise DataError(
+            f"{clip.path}: {frames:,} frames of {name} {how}, expected at most {MOST_FRAMES:,} "
+            "in one clip: predict it window by window (--timeline)"
+        )
 
 
 def _ragged(tracks: Sequence[Track]) -> Ragged:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tricord.data.schema import Dataset, FeatureTable
 from tricord.errors import ModelError
-from tricord.evaluation.calibration import Calibration, Method, fit
+from tricord.evaluation.calibration import Calibration, Method, described, fit
 from tricord.evaluation.selective import abstain_threshold, label_sets, label_threshold
 from tricord.features.text import Tick
 from tricord.inference.predictor import Predictions, predict
@@ -56,6 +56,27 @@ def calibration_of(
         method=method,
         split=table.name,
     )
+
+
+def standing(predictions: Predictions) -> tuple[str, ...]:
+    """On what the probabilities stand, in lines.
+
+    One scaling is fitted to all clips of the split as they are, whatever they lack: after the
+    first, a line for each modality that some of these clips lack says how many of those lacked it.
+    """
+    calibration, first = predictions.calibration, described(predictions.calibration)
+    if calibration is None or calibration.method == "none":
+        return (first,)
+    lines = []
+    for k, name in enumerate(predictions.modalities):
+        if predictions.present[:, k].all():
+            continue
+        had = calibration.votes[name].clips
+        said = "unchecked, all clips of the calibration had it"
+        if had < calibration.clips:
+            said = f"{calibration.clips - had} clips of the calibration lacked it, too"
+        lines.append(f"without {name}: {said}")
+    return (first, *lines)
 
 
 def answer_above(calibration: Calibration, risk: float, by_video: bool = True) -> float | None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from tricord.clips.clip import ClipFeatures
 from tricord.features.text import TEXT
-from tricord.inference.clip import has, missing, predict_features
+from tricord.inference.clip import has, lacking, missing, predict_versions
 from tricord.inference.predictor import Predictions
 from tricord.inference.recipe import reads_words
 from tricord.track import Track
@@ -33,6 +33,7 @@ Encode = Callable[[str], Track]
 METHOD = "occlusion"
 SHORTEST = 0.5  # seconds of a window: about two syllables, or a change of the face
 MOST = 48  # windows of a modality: a longer clip has longer ones
+_TIMES = {True: "spread evenly over subtitles", False: "not known"}  # of words
 SMALLEST = 1e-300  # of a probability whose logarithm is taken
 # a letter of a script without spaces is a word by itself
 _WIDE = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
@@ -51,7 +52,8 @@ class Word:
 class Evidence:
     """W parts of one modality, in order.
 
-    starts, ends: (W,) seconds from the beginning of the file; of words their numbers, from 0.
+    starts, ends: (W,) seconds from the beginning of the file; NaN of words of which it is not
+        known when they were said.
     words: W strings, none for other modalities.
     change: (W,) what the decision's value loses without the part: above 0 where it spoke for the
         decision, NaN where there was nothing to take out, or where the model cannot do without.
@@ -91,6 +93,7 @@ class Occlusion:
                     "change": numbers(e.change),
                     "whole": numbers(np.array([e.whole]))[0],
                     "words": list(e.words),
+                    **({"times": _TIMES[bool(np.isfinite(e.starts).all())]} if e.words else {}),
                 }
                 for e in self.evidence
             },
@@ -113,13 +116,15 @@ def occlude(
     *,
     start: float = 0.0,
     encode: Encode | None = None,
+    segments: Sequence[Segment] = (),
     seconds: float | None = None,
 ) -> Occlusion:
     """Take windows of each modality and words out of a clip, in one call of the model.
 
     start: of the clip, in seconds of its file. encode: words to the text's features, by the
     recipe; not needed for a model with a language model of its own; without it words stay.
-    seconds: of a window; None: half a second, longer where that made more than 48.
+    segments: subtitles, which say when words were said. seconds: of a window; None: half a
+    second, longer where that made more than 48.
     """
     width = max(SHORTEST, features.duration / MOST) if seconds is None else seconds
     parts: dict[str, list[_Part]] = {}
@@ -129,12 +134,12 @@ def occlude(
         if name != TEXT:
             parts[name] = [*_windows(trained, features, name, start, width)]
         elif encode is not None or reads_words(trained):
-            parts[name] = [*_without_words(trained, features, encode)]
+            parts[name] = [*_without_words(trained, features, encode, segments)]
         else:
             continue
-        parts[name].append(_Part(0.0, 0.0, _possible(trained, _lacking(features, name), name)))
+        parts[name].append(_Part(0.0, 0.0, _possible(trained, lacking(features, name), name)))
     rests = [p.rest for of_one in parts.values() for p in of_one if p.rest is not None]
-    predictions = predict_features(trained, [features, *rests])
+    predictions = predict_versions(trained, [features, *rests])
     value, numbers = decided(predictions)
     changes = iter((numbers[0] - numbers[1:]).tolist())
     found = []
@@ -217,32 +222,28 @@ def _windows(
 
 
 def _without_words(
-    trained: TrainedModel, features: ClipFeatures, encode: Encode | None
+    trained: TrainedModel,
+    features: ClipFeatures,
+    encode: Encode | None,
+    segments: Sequence[Segment],
 ) -> Iterator[_Part]:
     text = features.text or ""
     words = words_of(text)
+    times = times_of(text, segments)
+    if times is None:
+        times = np.full((len(words), 2), np.nan)
     count = min(MOST, len(words))
     for rows in np.array_split(np.arange(len(words)), count) if count else ():
         first, last = int(rows[0]), int(rows[-1])
         rest = without(text, words[first : last + 1])
-        fewer = _lacking(features, TEXT)
+        fewer = lacking(features, TEXT)
         if rest:
             tracks = dict(features.tracks)
             if not reads_words(trained) and encode is not None:
                 tracks[TEXT] = encode(rest)
             fewer = replace(features, text=rest, tracks=tracks)
         said = text[words[first].start : words[last].end]
-        yield _Part(first, last + 1, _possible(trained, fewer, TEXT), said)
-
-
-def _lacking(features: ClipFeatures, name: str) -> ClipFeatures:
-    """The clip without a modality."""
-    tracks = dict(features.tracks)
-    if name in tracks:
-        track = tracks[name]
-        tracks[name] = Track(track.values[:0], track.times[:0], track.columns)
-    text = None if name == TEXT else features.text
-    return replace(features, tracks=tracks, text=text)
+        yield _Part(times[first, 0], times[last, 1], _possible(trained, fewer, TEXT), said)
 
 
 def _possible(trained: TrainedModel, rest: ClipFeatures, name: str) -> ClipFeatures | None:

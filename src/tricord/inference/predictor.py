@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -152,19 +152,22 @@ def predict(
     where there is none at all, and where a width or the recipe of the clips is not the model's.
     """
     tensors = _tensors(trained, data, split, tokens=trained.config.text.finetune, tick=tick)
-    outputs, votes, weights, scores = _apply(trained.model, tensors)
-    voting = tuple(trained.widths)[: votes.shape[1]]
-    return Predictions(
-        ids=data[split].ids,
-        modalities=voting,
-        scheme=trained.config.labels,
-        outputs=outputs,
-        votes=votes,
-        weights=weights,
-        present=tensors.present.numpy()[:, : len(voting)],
-        scores=scores[:, 0] if scores.shape[1] else None,
-        calibration=trained.calibration,
-    )
+    return _predictions(trained, data[split].ids, _apply(trained.model, tensors), tensors.present)
+
+
+@torch.no_grad()
+def predict_put_together(
+    trained: TrainedCMC, data: Dataset, split: str, rows: NDArray[np.int64], ids: Sequence[str]
+) -> Predictions:
+    """Apply a model to N clips that take each modality from some clip of a split.
+
+    rows: (N, K), from which, in the model's order of modalities; each is encoded once, as
+    `encode` says. ids: N. Raises as `predict` does.
+    """
+    h, present = encode(trained, data, split)
+    place, k = torch.as_tensor(rows), torch.arange(rows.shape[1])
+    found = _voted(trained.model.combine(h[place, k], present[place, k]))
+    return _predictions(trained, ids, [part.double().numpy() for part in found], present[place, k])
 
 
 def predict_stage1(trained: TrainedCMC, data: Dataset, split: str) -> Array:
@@ -248,6 +251,25 @@ def _nothing(trained: TrainedModel, table: FeatureTable) -> dict[str, Ragged]:
         name: Ragged(np.zeros((0, trained.widths[name]), np.float32), offsets, 0)
         for name in absent_modalities(trained, table)
     }
+
+
+def _predictions(
+    trained: TrainedModel, ids: Sequence[str], found: Sequence[Array], present: Tensor
+) -> Predictions:
+    """found: what `_apply` gives of these clips; present: (N, K)."""
+    outputs, votes, weights, scores = found
+    voting = tuple(trained.widths)[: votes.shape[1]]
+    return Predictions(
+        ids=tuple(ids),
+        modalities=voting,
+        scheme=trained.config.labels,
+        outputs=outputs,
+        votes=votes,
+        weights=weights,
+        present=present.numpy()[:, : len(voting)],
+        scores=scores[:, 0] if scores.shape[1] else None,
+        calibration=trained.calibration,
+    )
 
 
 @torch.no_grad()

@@ -63,7 +63,7 @@ class EvidenceSum(nn.Module):
     def set_row(self, subset: Tensor, scale: Tensor, shift: Tensor) -> None:
         """subset: (K,) bool; scale: (K,), at least 0; shift: (c,)."""
         row = int(_number(subset[None]))
-        self.scale[row], self.shift[row] = scale.to(self.scale) * subset, shift.to(self.shift)
+        self.scale[row], self.shift[row] = (scale * subset).to(self.scale), shift.to(self.shift)
 
     def forward(self, votes: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         """(B, K, c) votes -> (B, c) consensus, and (B, K) weights: the scales' shares.

@@ -37,17 +37,15 @@ _LEAST = 0.05  # of the axis of evidence, so that a decision that hangs on nothi
 class Subject:
     """What is drawn. name: of the clip. predictions: of it alone. notices: what is missing, why.
 
-    calibrated: on what the probabilities stand, in words. word_times: (W, 2) seconds, one row a
-    word, or None where it is not known when they were said.
+    calibrated: on what the probabilities stand, in lines: the first is beside them.
     """
 
     name: str
     predictions: Predictions
     occlusion: Occlusion
     material: Material
-    calibrated: str
+    calibrated: Sequence[str]
     notices: Sequence[str] = ()
-    word_times: Array | None = None
 
 
 def check_place(path: Path) -> None:
@@ -135,7 +133,7 @@ def _title(subject: Subject) -> str:
     if found.modalities:
         votes = "the votes differ" if found.conflict[0] else "the votes agree"
         conflict = f"; {votes}"
-    return f"{subject.name}: {label}{conflict}\n{', '.join(shares)} ({subject.calibrated})"
+    return f"{subject.name}: {label}{conflict}\n{', '.join(shares)} ({subject.calibrated[0]})"
 
 
 def _legend(figure: Figure) -> None:
@@ -156,6 +154,7 @@ def _caption(subject: Subject) -> str:
         " against.",
         "It shows what the model relies on, not what is true of the person.",
         *(f"Not used: {notice}" for notice in subject.notices[:3]),
+        *(f"Probabilities {line}" for line in subject.calibrated[1:]),
     ]
     return "\n".join(lines)
 
@@ -260,13 +259,13 @@ def _windows(axes: Axes, subject: Subject, evidence: Evidence, limit: float) -> 
 def _words(axes: Axes, subject: Subject, evidence: Evidence, limit: float) -> None:
     """In time where that is known, else in order."""
     starts, ends = evidence.starts, evidence.ends
-    timed = subject.word_times is not None
-    if subject.word_times is not None:
-        starts = subject.word_times[starts.astype(int), 0]
-        ends = subject.word_times[ends.astype(int) - 1, 1]
+    timed = bool(np.isfinite(starts).all())
+    if timed:
         _time_axis(axes, subject.material)
     else:
-        axes.set_xlim(0, float(ends[-1]))
+        starts = np.arange(len(starts), dtype=np.float64)
+        ends = starts + 1
+        axes.set_xlim(0, len(starts))
     _bars(axes, starts, ends, evidence.change, limit)
     turned = _turned(evidence) > 0
     axes.set_xticks(

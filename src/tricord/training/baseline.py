@@ -23,7 +23,7 @@ def train_baseline(session: Session[BaselineConfig]) -> TrainedModel:
     """All stages of the model that the session names."""
     config, folder = session.config, session.folder
     with session.random():
-        model = build(session.name, config, session.widths)
+        model = build(session.name, config, session.widths).to(session.device)
         session.loaders.modalities = tuple(model.widths)
         session.loaders.inputs = model.inputs
         session.loaders.table("train", tokens=config.text.finetune)  # complains early
@@ -34,7 +34,9 @@ def train_baseline(session: Session[BaselineConfig]) -> TrainedModel:
             done = load_tree(folder / STAGES_FILE)
             load(model, done["model"])
         history, on_disk = _run_stages(session, model, done)
-        trained = TrainedModel(model=model.eval(), history=history, **session.facts(model.widths))
+        trained = TrainedModel(
+            model=model.cpu().eval(), history=history, **session.facts(model.widths)
+        )
     session.close(trained, weights=not on_disk)
     if folder is not None:
         (folder / STAGES_FILE).unlink(missing_ok=True)

@@ -62,7 +62,7 @@ def train_cmc(session: Session[RunConfig], pretrained: TrainedCMC | None = None)
     loaders.table("train", tokens=config.text.finetune)  # complains before anything is built
     both = config.text.finetune and config.pretrain.labels == "ground_truth"  # fidelity 8
     with session.random():
-        model = CMC.from_config(config, session.widths)
+        model = CMC.from_config(config, session.widths).to(session.device)
         if both:
             session.finetune_language(model)
         result, history = _stage1(session, model, pretrained, tokens=both)
@@ -81,7 +81,7 @@ def train_cmc(session: Session[RunConfig], pretrained: TrainedCMC | None = None)
         )
         histories = {**result.folds, "pretrain": history, "finetune": session.fit(stage)}
         trained = TrainedCMC(
-            model=model.eval(),
+            model=model.cpu().eval(),
             stage1=stage1_model(config, session.widths, result),
             pretrained=result,
             history=histories,

@@ -73,12 +73,11 @@ def refined_labels(session: Session[RunConfig]) -> Refined:
     train, valid = session.loaders.of(session.config.pretrain.batch_size, tokens=False)
     said = _held_out(session, train, valid)
     folds = session.config.pretrain.folds
-    rows = [
-        table.labels[:, :1].expand_as(table.present).clone() for table in (train.table, valid.table)
-    ]
+    tables = (train.table, valid.table)
+    rows = [t.labels[:, :1].cpu().repeat(1, t.present.shape[1]) for t in tables]
     chances = {}
     for k, name in enumerate(session.widths):
-        known = [_known(table)[:, k].numpy() for table in (train.table, valid.table)]
+        known = [_known(table)[:, k].numpy() for table in tables]
         q = [p[:, k].numpy() for p in (said.train, said.valid / folds)]
         y = [r[:, k].numpy() for r in rows]
         chances[name] = transition(q[0][known[0]], y[0][known[0]])
@@ -104,12 +103,12 @@ def _held_out(session: Session[RunConfig], train: Loader, valid: Loader) -> _Sai
         said = _Said(empty[0], empty[1], {})
     plain = config.with_settings({"pretrain.labels": "multimodal"})
     for fold in range(len(said.history), config.pretrain.folds):
-        model = CMC.from_config(plain, session.widths)
+        model = CMC.from_config(plain, session.widths).to(session.device)
         rest = replace(train, rows=np.flatnonzero(fold_of != fold))
         stage = PretrainStage(model, rest, valid, plain)
         stage.name = f"fold {fold + 1} of {config.pretrain.folds}"
         said.history[stage.name] = session.fit(stage)
-        model = stage1_model(plain, session.widths, stage.result())
+        model = stage1_model(plain, session.widths, stage.result()).to(session.device)
         own = np.flatnonzero(fold_of == fold)
         of_valid = votes(model, valid.table)
         scalings = _scalings(of_valid, valid.table)
@@ -144,19 +143,20 @@ def folds(videos: NDArray[np.str_], number: int, seed: int) -> Ints:
 
 @torch.no_grad()
 def votes(model: CMC, table: TensorTable, rows: Ints | None = None) -> Tensor:
-    """(N, K, c) logits of these rows, in order, in float64."""
+    """(N, K, c) logits of these rows, in order, in float64, on the processor."""
     loader = Loader(table, model.predict_clips, rows=rows)
-    return torch.cat([model.vote(model.encode(batch)) for batch in loader.epoch()]).double()
+    found = [model.vote(model.encode(batch)) for batch in loader.epoch()]
+    return torch.cat(found).cpu().double()
 
 
 def _known(table: TensorTable) -> Tensor:
-    """(N, K) bool: the modality is there and the clip has a label."""
-    return table.present & (table.labels[:, :1] >= 0)
+    """(N, K) bool, on the processor: the modality is there and the clip has a label."""
+    return (table.present & (table.labels[:, :1] >= 0)).cpu()
 
 
 def _scalings(logits: Tensor, table: TensorTable) -> list[Any]:
     """A temperature for each modality, fitted on valid."""
-    known, y = _known(table), table.labels[:, 0]
+    known, y = _known(table), table.labels[:, 0].cpu()
     return [
         fit_scaling(logits[known[:, k], k].numpy(), y[known[:, k]].numpy())
         for k in range(logits.shape[1])

@@ -31,12 +31,13 @@ def fit_evidence(
     without the rest. present: (N, K); labels: (N,), -1 where unknown. Rows stay as they are where
     no clip has the subset.
     """
-    here, y = present.numpy(), labels.numpy()
+    here, y = present.cpu().numpy(), labels.cpu().numpy()
     for subset in product((False, True), repeat=here.shape[1]):
         members = np.array(subset)
         clips = here[:, members].all(axis=1) & (y >= 0)
         if members.any() and clips.any():
-            votes = votes_of(present & torch.as_tensor(members)).double().numpy()
+            there = present & torch.as_tensor(members, device=present.device)
+            votes = votes_of(there).cpu().double().numpy()
             scale, shift = _fit(votes[clips][:, members], y[clips])
             full = np.zeros(len(members))
             full[members] = scale

@@ -6,10 +6,12 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
+import torch
 
 from tricord.config import CommonConfig
 from tricord.data.batching import Loader, TensorTable
 from tricord.data.schema import Dataset, FeatureTable, Ragged
+from tricord.device import CPU
 from tricord.errors import DataError
 from tricord.features.language import TextEncoder
 from tricord.features.text import TEXT, TextSource, Tick
@@ -36,9 +38,10 @@ class Loaders:
         source: TextSource,
         seed: int,
         tick: Tick | None,
+        device: torch.device = CPU,
     ) -> None:
         self.data, self.config, self.source, self.seed = data, config, source, seed
-        self.tick = tick
+        self.tick, self.device = tick, device
         self.modalities = data.modalities
         self.inputs: Inputs | None = None
         self._kept: dict[tuple[str, bool], TensorTable] = {}
@@ -61,6 +64,7 @@ class Loaders:
                 self.config.labels,
                 sequences=sequences,
                 full_length=self.config.padding_counts,
+                device=self.device,
             )
         return self._kept[split, tokens]
 

@@ -14,14 +14,21 @@ from tricord.config import RunConfig, TextConfig
 from tricord.models.cmc import CMC
 from tricord.types import Modality
 
+_FUSED = frozenset({"cpu", "cuda", "mps", "xpu"})  # devices that torch has one for
+
+
+def fused(parameters: Iterable[Tensor]) -> bool:
+    """Whether torch has an optimiser in one pass over the memory for where they all are."""
+    return all(p.device.type in _FUSED for p in parameters)
+
 
 def _adam(groups: Iterable[dict[str, Any]], lr: float) -> torch.optim.Adam:
-    """Fused: one pass over the memory; a language model's update took ten times as long without.
+    """Fused where it can be: a language model's update took ten times as long without.
 
     Dense for embeddings too: weight decay, as part of the gradient, moves every row in every step.
     """
     kept = [{**g, "params": list(g["params"])} for g in groups]
-    return torch.optim.Adam(kept, lr=lr, fused=True)
+    return torch.optim.Adam(kept, lr=lr, fused=fused(p for g in kept for p in g["params"]))
 
 
 def _language(model: nn.Module, config: TextConfig) -> list[torch.optim.Adam]:

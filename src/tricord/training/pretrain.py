@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tricord.config import RunConfig
 from tricord.data.batching import Loader
+from tricord.device import CPU
 from tricord.models.cmc import CMC
 from tricord.models.released import load
 from tricord.nn.ema import ModelEMA, averaging, momentum_at
@@ -25,6 +26,7 @@ from tricord.training.stages import (
     clone_state,
     evaluation_mode,
     multimodal_goal,
+    on_cpu,
 )
 from tricord.training.trained import empty_language
 from tricord.types import Batch
@@ -218,19 +220,19 @@ class PretrainStage(CmcStage):
             self.valid_targets.bank.load_state_dict(states["valid"])
 
     def result(self) -> Pretrained:
-        """What stage 2 starts from."""
+        """What stage 2 starts from, on the processor."""
 
         def states(kind: str, modules: Mapping[str, nn.Module]) -> dict[str, State]:
             return {
-                name: best.states[kind] if best.states else clone_state(modules[name])
+                name: on_cpu(best.states[kind] if best.states else clone_state(modules[name]))
                 for name, best in self.best_of.items()
             }
 
         return Pretrained(
             unimodal=states("ema", {name: ema.model for name, ema in self.ema.items()}),
             online=states("online", self.model.parts),
-            labels=self.targets.bank.soft.clone(),
-            valid_labels=self.valid_targets.bank.soft.clone(),
+            labels=self.targets.bank.soft.to(CPU, copy=True),
+            valid_labels=self.valid_targets.bank.soft.to(CPU, copy=True),
             epochs={name: best.epoch for name, best in self.best_of.items()},
             moved=dict(zip(self.model.modalities, self.targets.moved().tolist(), strict=True)),
             language=self._language(),
@@ -238,7 +240,7 @@ class PretrainStage(CmcStage):
 
     def _language(self) -> State:
         trained = [self.best_of[name] for name in self.model.language]
-        return trained[0].states.get("language", {}) if trained else {}
+        return on_cpu(trained[0].states.get("language", {})) if trained else {}
 
 
 def stage1_model(config: RunConfig, widths: Mapping[str, int], pretrained: Pretrained) -> CMC:

@@ -11,6 +11,7 @@ from tricord.baseline_config import BaselineConfig
 from tricord.clips.recipe import KEY, Recipe
 from tricord.config import CommonConfig, RunConfig
 from tricord.data.schema import Dataset
+from tricord.device import CPU
 from tricord.errors import ConfigError, ModelError
 from tricord.features.text import Tick
 from tricord.models import registry
@@ -34,16 +35,17 @@ def train_one(
     observer: Observer | None = None,
     tick: Tick | None = None,
     checkpoint_minutes: float = CHECKPOINT_MINUTES,
+    device: torch.device = CPU,
 ) -> TrainedModel:
     """All stages of a model with one seed, on train and valid alone.
 
     folder: where the results of finished stages, the best state and, every
     ``checkpoint_minutes``, all that is needed to continue are kept; what is found there is
-    continued from. pretrained: take stage 1 of CMC from this model. The global random generators
-    are left as they were.
+    continued from. pretrained: take stage 1 of CMC from this model. device: what it computes on;
+    the result is on the processor. The global random generators are left as they were.
     """
     watched: dict[str, Any] = {"folder": folder, "observer": observer, "tick": tick}
-    watched["checkpoint_minutes"] = checkpoint_minutes
+    watched |= {"checkpoint_minutes": checkpoint_minutes, "device": device}
     if isinstance(config, RunConfig):
         if pretrained is not None and not isinstance(pretrained, TrainedCMC):
             raise ConfigError(f"stage 1 can only be taken from CMC, not from {pretrained.name!r}")

@@ -11,13 +11,14 @@ import torch
 
 from tricord.config import CommonConfig
 from tricord.data.schema import Dataset
+from tricord.device import CPU
 from tricord.errors import DataError
 from tricord.features.text import TEXT, TextSource, Tick
 from tricord.models.network import Network
 from tricord.training.folder import CHECKPOINT_FILE, CHECKPOINT_MINUTES, FolderCheckpoint
 from tricord.training.loaders import Loaders, check_splits, subseed
 from tricord.training.loop import Observer, Stage, fit
-from tricord.training.trained import TrainedModel, recipe_of
+from tricord.training.trained import TrainedModel, recipe_of, versions
 
 C = TypeVar("C", bound=CommonConfig)
 
@@ -39,14 +40,16 @@ class Session(Generic[C]):
         observer: Observer | None = None,
         tick: Tick | None = None,
         checkpoint_minutes: float = CHECKPOINT_MINUTES,
+        device: torch.device = CPU,
     ) -> None:
         """As `tricord.training.run.train_one`."""
         check_splits(data)
         self.config, self.name, self.seed, self.folder = config, name, seed, folder
+        self.device = device
         self.fingerprint = data.fingerprint()
         self.data = data.seal("test")
         self.source = TextSource(config.text)
-        self.loaders = Loaders(self.data, config, self.source, seed, tick)
+        self.loaders = Loaders(self.data, config, self.source, seed, tick, device)
         self.widths = self._widths()
         self.observer = observer
         self.checkpoint = None if folder is None else FolderCheckpoint(folder, checkpoint_minutes)
@@ -75,7 +78,7 @@ class Session(Generic[C]):
 
     def finetune_language(self, model: Network) -> None:
         """Put the language model in front, to be trained."""
-        model.language[TEXT] = self.loaders.release_encoder()
+        model.language[TEXT] = self.loaders.release_encoder().to(self.device)
         if self.config.text.recompute:
             model.recompute_activations()
 
@@ -92,6 +95,7 @@ class Session(Generic[C]):
             "fingerprint": self.fingerprint,
             "simulated": self.data.simulated,
             "recipe": recipe_of(self.data),
+            "versions": versions(self.device),
             "text": None if self.config.text.finetune else self.source,
         }
 

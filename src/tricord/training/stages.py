@@ -35,6 +35,11 @@ def clone_state(module: nn.Module) -> State:
     return {name: value.detach().clone() for name, value in module.state_dict().items()}
 
 
+def on_cpu(state: State) -> State:
+    """The same numbers on the processor; not copied where they are there."""
+    return {name: value.cpu() for name, value in state.items()}
+
+
 def positive_from(scheme: LabelScheme) -> int:
     """The first class that counts as positive under the scheme's polarity."""
     zero = int(scheme.to_class(np.zeros(())))
@@ -100,7 +105,7 @@ class Targets:
         self.scores = start(table.scores) if config.labels.head == "regression" else None
         self.start = self.bank.hard(torch.arange(len(table)))
         if soft is not None:
-            self.bank.soft = soft.clone()
+            self.bank.soft = soft.to(self.bank.soft, copy=True)
 
     def of(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """(B, K) goals, (B, K) classes, (B, K) bool: present and known."""

@@ -9,10 +9,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from tricord._version import __version__
 from tricord.clips.recipe import KEY, Recipe, from_recipe
 from tricord.config import CommonConfig
 from tricord.data.schema import Dataset
+from tricord.device import CPU
 from tricord.errors import ModelError
 from tricord.evaluation.calibration import Calibration
 from tricord.features.language import TextEncoder
@@ -24,8 +27,8 @@ from tricord.training.folder import CALIBRATION_FILE, HISTORY_FILE, MODEL_FILE, 
 History = Mapping[str, list[dict[str, float]]]
 
 
-def versions() -> dict[str, str]:
-    """Of tricord, Python and the libraries that results depend on."""
+def versions(device: torch.device = CPU) -> dict[str, str]:
+    """Of tricord, Python and the libraries that results depend on; the device, if it is another."""
 
     def find(package: str) -> str:
         try:
@@ -34,7 +37,8 @@ def versions() -> dict[str, str]:
             return "unknown"
 
     libraries = {name: find(name) for name in ("torch", "numpy", "transformers")}
-    return {"tricord": __version__, "python": platform.python_version(), **libraries}
+    other = {} if device == CPU else {"device": str(device)}
+    return {"tricord": __version__, "python": platform.python_version(), **libraries, **other}
 
 
 @dataclass

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tricord.data.readers.encoding import decoded
 from tricord.errors import DataError
 
 # The subtitles of a film are 0.2 MB.
@@ -243,32 +244,13 @@ def _decoded(path: Path) -> tuple[str, tuple[str, ...]]:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     if len(data) > MOST_BYTES:
         raise DataError(f"{path}: more than {MOST_BYTES} bytes found, expected a transcript")
-    text, encoding = _text(data)
+    text, encoding = decoded(data)
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
         raise DataError(f"{path}: line {line}: a NUL character found, expected text")
     if encoding is None:
         return text, ()
     return text, (f"{path}: no UTF-8: read as {encoding}; look at the text, save it as UTF-8",)
-
-
-def _text(data: bytes) -> tuple[str, str | None]:
-    """The text of bytes, and as what it was read where that is a guess."""
-    unicode = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
-    try:
-        return data.decode(unicode), None
-    except UnicodeDecodeError:
-        pass
-    try:
-        text = data.decode("gb18030")
-        # Chinese characters are two bytes above 127; letters with accents are one, and would be
-        # read as a character together with the plain letter behind them.
-        high = sum(byte > 127 for byte in data)
-        if high >= 1.5 * sum(ord(character) > 127 for character in text):
-            return text, "GB18030 (GBK)"
-    except UnicodeDecodeError:
-        pass
-    return data.decode("cp1252", errors="replace"), "Western European (Windows-1252)"
 
 
 def _shown(text: str) -> str:

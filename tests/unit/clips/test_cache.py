@@ -148,6 +148,33 @@ def test_a_file_that_changes_while_it_is_measured_is_not_kept(
     assert len(list(cache.folder.rglob("*.safetensors"))) == 2  # of the words, and the sound before
 
 
+@pytest.mark.parametrize(
+    ("cause", "kept"), [(OSError(24, "Too many open files"), False), (ValueError("bad"), True)]
+)
+def test_only_what_is_wrong_with_the_file_itself_is_kept(
+    measurer: Measurer,
+    talking: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cause: Exception,
+    kept: bool,
+) -> None:
+    def broken(*arguments: Any, **settings: Any) -> Any:
+        raise DataError("cannot be read") from cause
+
+    keeping, clip = Keeping(measurer, Cache(tmp_path)), Clip("a", talking, "yes")
+    with monkeypatch.context() as patch:
+        patch.setattr("tricord.media.audio.read_audio", broken)
+        if kept:
+            assert keeping(clip).features.notices == ("audio: cannot be read",)
+        else:
+            with pytest.raises(DataError, match="cannot be read"):
+                keeping(clip)
+    again = keeping(clip)
+    assert again.kept == kept
+    assert bool(len(again.features.tracks["audio"])) == (not kept)
+
+
 def test_without_a_cache_all_is_measured(
     measurer: Measurer, extractors: dict[str, Any], talking: Path
 ) -> None:

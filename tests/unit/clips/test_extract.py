@@ -71,6 +71,15 @@ def test_clips_come_by_id_and_failures_with_their_reason(
     assert found.real_time_factor == pytest.approx(found.media_seconds / found.seconds)
 
 
+def test_a_clip_that_ends_before_it_begins_is_one_of_the_failures(
+    talking: Path, extractors: dict[str, Any]
+) -> None:
+    clips = [Clip("a", talking, start=1.5, end=0.5), Clip("b", talking)]
+    found = run(clips, extractors)
+    assert [clip.id for clip in found.features] == ["b"]
+    assert found.failed[0].reason == "clip 'a' is from 1.5 to 0.5 s, expected 0 <= start < end"
+
+
 def test_neither_order_nor_cache_matters(
     clips: list[Clip], extractors: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -86,6 +95,39 @@ def test_neither_order_nor_cache_matters(
             assert (one.id, one.text, one.notices) == (two.id, two.text, two.notices)
             for name, track in one.tracks.items():
                 np.testing.assert_array_equal(track.values, two.tracks[name].values)
+
+
+class Never(Serial):
+    def map(self, make: Any, tasks: Sequence[Any]) -> Generator[Any]:
+        raise AssertionError("a worker was started")
+
+
+def test_where_all_is_kept_no_worker_is_started(
+    clips: list[Clip], extractors: dict[str, Any], tmp_path: Path
+) -> None:
+    cache, said = Cache(tmp_path / "cache"), Said()
+    first = run(clips, extractors, cache=cache)
+    again = run(clips, extractors, cache=cache, engine=Never(), observer=said)
+    assert [clip.id for clip in again.features] == ["a", "c"]
+    assert again.failed == first.failed
+    assert (again.from_cache, again.measured_seconds) == (2, 0)
+    assert said.lines == [("started", 3, 3), (1, 3, None), (2, 3, "b"), (3, 3, None)]
+
+
+def test_only_clips_that_are_not_kept_are_given_to_workers(
+    talking: Path, extractors: dict[str, Any], tmp_path: Path
+) -> None:
+    class Counting(Serial):
+        def map(self, make: Any, tasks: Sequence[Any]) -> Generator[Any]:
+            given.extend(task.id for task in tasks)
+            return super().map(make, tasks)
+
+    given: list[str] = []
+    clips, cache = many(talking), Cache(tmp_path / "cache")
+    run(clips[1:4], extractors, cache=cache)
+    found = run(clips, extractors, cache=cache, engine=Counting())
+    assert sorted(given) == ["0", "4"]
+    assert (len(found.features), found.from_cache) == (5, 3)
 
 
 def many(talking: Path, count: int = 5) -> list[Clip]:

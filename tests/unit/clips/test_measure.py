@@ -101,6 +101,16 @@ def test_a_clip_that_begins_after_the_end_is_an_error(measurer: Measurer, talkin
         measurer(Clip("a", talking, "words", start=9.0))
 
 
+@pytest.mark.parametrize(
+    ("start", "end"), [(1.5, 0.5), (1.0, 1.0), (-1.0, None), (float("nan"), 1)]
+)
+def test_a_clip_that_ends_before_it_begins_is_its_own_error(
+    measurer: Measurer, talking: Path, start: float, end: float | None
+) -> None:
+    with pytest.raises(DataError, match=r"clip 'a' is from .* s, expected 0 <= start < end"):
+        measurer(Clip("a", talking, "words", start=start, end=end))
+
+
 def test_a_clip_that_is_too_long_is_refused_and_a_part_of_it_is_not(
     measurer: Measurer, talking: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

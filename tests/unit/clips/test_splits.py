@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,24 @@ def test_the_same_clips_are_split_alike_in_any_order() -> None:
     assert dict(zip(one.ids, one.modes or (), strict=True)) == dict(
         zip(other.ids, other.modes or (), strict=True)
     )
+
+
+def test_labels_that_train_or_valid_lack_are_said() -> None:
+    said = {"s0": 8 * "a" + 3 * "c", "s1": "aacccff", "s2": 4 * "a" + 6 * "c", "s3": "aaacc"}
+    words = tuple("".join(said.values()))
+    speakers = tuple(name for name, labels in said.items() for _ in labels)
+    clips = clip_table(len(words), 1)
+    table = replace(clips.table, scores=np.full((len(words), 4), np.nan), words=words)
+    made, notes = with_splits(replace(clips, table=table, groups=speakers))
+    fear = [mode for mode, word in zip(made.modes or (), words, strict=True) if word == "f"]
+    assert fear == ["train", "train"]
+    assert [line for line in notes if line.startswith("label:")] == [
+        "label: valid has no clip of 'f', which too few speakers have, so that no epoch is chosen "
+        "by it"
+    ]
+    three = replace(clips, table=table, groups=tuple(s.replace("s3", "s0") for s in speakers))
+    told = "label: train has no clip of 'f', which too few speakers have, so that it cannot be"
+    assert told in "".join(with_splits(three)[1])
 
 
 def test_modes_that_are_there_stay() -> None:

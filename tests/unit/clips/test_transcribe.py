@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from drawn_clips import write_clip
 from tricord.clips.transcribe import to_srt, transcribe
+from tricord.errors import ConfigError
 from tricord.words.recognise import Recogniser
 from tricord.words.transcripts import Segment, Transcript, of_segments, read
 
@@ -45,9 +46,30 @@ def test_a_clip_with_a_transcript_is_left_alone_and_one_without_words_gets_none(
     assert [heard.written for heard in found] == [None] * 3
     assert found[0].why_not == "a.txt is there"
     assert found[1].why_not == "no words were heard"
-    assert "c.wav" in found[2].why_not
+    assert found[2].why_not.startswith("is not audio or video")
+    assert [heard.failed for heard in found] == [False, False, True]
     assert sorted(p.suffix for p in tmp_path.iterdir()) == [".txt", ".wav", ".wav", ".wav"]
     assert ticks == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_what_breaks_on_one_clip_is_its_failure_and_the_others_go_on(tmp_path: Path) -> None:
+    def listen(samples: np.ndarray) -> list[Segment]:
+        if len(samples) > 20_000:
+            raise RuntimeError("a tensor\nof the wrong size")
+        return [Segment(0.0, 0.5, "yes")]
+
+    long = write_clip(tmp_path / "a.wav", [], sound=np.zeros(32_000, dtype=np.float32))
+    first, second = transcribe([long, clip(tmp_path, "b.wav")], Recogniser("made up", 1, listen))
+    assert (first.failed, first.why_not) == (True, "RuntimeError: a tensor")
+    assert (second.failed, second.text) == (False, "yes")
+
+
+def test_a_recogniser_that_cannot_be_used_ends_it(tmp_path: Path) -> None:
+    def listen(samples: np.ndarray) -> list[Segment]:
+        raise ConfigError("no such model")
+
+    with pytest.raises(ConfigError, match="no such model"):
+        transcribe([clip(tmp_path, "a.wav")], Recogniser("made up", 1, listen))
 
 
 def test_times_count_from_the_beginning_of_the_file() -> None:

@@ -75,6 +75,9 @@ def test_labels_without_a_scheme_and_unknown_ones() -> None:
     assert splits["train"]["labels"] == {"below 0": 0, "zero": 0, "above 0": 2, "unknown": 1}
     assert splits["train"]["subsets"] == {"D_test": 3}
     assert splits["test"]["labels"] == {"calm": 1, "sad": 2}
+    shown = " ".join(screen(describe(data)).split())
+    assert "below 0: 0, zero: 0, above 0: 2" in shown  # not "below 0 0"
+    assert "calm 1, sad 2" in shown
 
 
 def test_classes_have_no_sign() -> None:

@@ -12,16 +12,25 @@ import pytest
 import tiny_bert
 import tiny_data
 from fake_extractors import all_three, recipe_of, sound
-from measured import features
+from measured import encode, features
 from tricord.clips.clip import Clip, ClipFeatures
 from tricord.clips.recipe import KEY, Recipe
 from tricord.data.schema import Dataset
 from tricord.errors import DataError, ModelError
 from tricord.inference import clip
-from tricord.inference.clip import data_of, predict_clips, predict_features
-from tricord.inference.predictor import predict
+from tricord.inference.clip import (
+    data_of,
+    lacking,
+    predict_clips,
+    predict_features,
+    predict_versions,
+)
+from tricord.inference.predictor import Predictions, predict
 from tricord.inference.recipe import check_recipe, recipe_needed
+from tricord.models import registry
+from tricord.track import Track
 from tricord.training.run import load_trained, train_one
+from tricord.types import Frames
 
 
 def test_a_clip_is_predicted_as_in_a_table() -> None:
@@ -102,6 +111,94 @@ def test_too_long_a_clip_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clip, "MOST_FRAMES", 19)
     with pytest.raises(DataError, match=r"20 frames of audio found.*--timeline"):
         predict_clips(tiny_data.untrained(), [Clip("a", Path("a.mp4"))], lambda c: features())
+
+
+# ------------------------------------------------------------------------------ versions of a clip
+
+
+def versions(clip: ClipFeatures | None = None) -> list[ClipFeatures]:
+    """A clip, then without parts of its sound, its pictures and its words, and without each."""
+    clip = features(text="the film is good") if clip is None else clip
+    found = [clip, *(lacking(clip, name) for name in clip.tracks)]
+    for name, parts in (("audio", 4), ("vision", 2)):
+        track = clip.tracks[name]
+        for out in np.array_split(np.arange(len(track)), parts):
+            rest = np.setdiff1d(np.arange(len(track)), out)
+            fewer = Track(track.values[rest], track.times[rest], track.columns)
+            found.append(replace(clip, tracks={**clip.tracks, name: fewer}))
+    tracks = {**clip.tracks, "text": encode("the film")}
+    return [*found, replace(clip, text="the film", tracks=tracks)]
+
+
+def assert_the_same(a: Predictions, b: Predictions) -> None:
+    assert (a.ids, a.modalities, a.calibration) == (b.ids, b.modalities, b.calibration)
+    np.testing.assert_array_equal(a.present, b.present)
+    for name in ("outputs", "votes", "weights"):
+        np.testing.assert_allclose(getattr(a, name), getattr(b, name), atol=1e-6, err_msg=name)
+    assert (a.scores is None) == (b.scores is None)
+    if a.scores is not None and b.scores is not None:
+        np.testing.assert_allclose(a.scores, b.scores, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"model.padding": "ignored"},
+        {"model.positions": True, "model.score_head": True},
+        {"finetune.router": "evidence", "finetune.fusion": "none"},
+        {"labels.head": "regression", "pretrain.labels": "multimodal"},
+    ],
+    ids=["paper", "padding", "score", "evidence", "regression"],
+)
+def test_versions_of_a_clip_are_predicted_as_by_themselves(settings: dict[str, Any]) -> None:
+    trained, clips = tiny_data.untrained(settings), versions()
+    assert_the_same(predict_versions(trained, clips), predict_features(trained, clips))
+    assert_the_same(predict_versions(trained, clips[:1]), predict_features(trained, clips[:1]))
+    silent = versions(features(lengths={"audio": 0}))[:3]
+    assert_the_same(predict_versions(trained, silent), predict_features(trained, silent))
+
+
+@pytest.mark.parametrize("finetune", [False, True])
+def test_versions_of_words_that_the_model_reads_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finetune: bool
+) -> None:
+    """Of a trained model, whose BatchNorm has statistics; its text is the words, not the track."""
+    monkeypatch.setenv("TRICORD_CACHE", str(tmp_path / "cache"))
+    spoken = tiny_data.dataset()
+    words = {n: replace(t, raw_text=("the film",) * len(t)) for n, t in spoken.splits.items()}
+    options: dict[str, Any] = {"pretrain.epochs": 1, "finetune.epochs": 1}
+    options["text.finetune"] = finetune
+    options["text.encoder"] = str(tiny_bert.make_folder(tmp_path / "bert"))
+    data = replace(spoken, splits=words)
+    trained = train_one(data, tiny_data.config(options), name="cmc", seed=1)
+    clips = versions()
+    track = clips[0].tracks["text"]
+    clips = [replace(c, tracks={**c.tracks, "text": track}) for c in clips]
+    assert_the_same(predict_versions(trained, clips), predict_features(trained, clips))
+
+
+def test_each_track_is_encoded_once() -> None:
+    trained, clips = tiny_data.untrained(), versions()
+    seen: dict[str, int] = {}
+
+    def count(name: str) -> Any:
+        def hook(module: Any, given: tuple[Frames], found: Any) -> None:
+            seen[name] = seen.get(name, 0) + int(given[0].lengths.count_nonzero())
+
+        return hook
+
+    for name, part in trained.model.parts.items():
+        part.encoder.register_forward_hook(count(name))
+    predict_versions(trained, clips)
+    assert seen == {"text": 2, "audio": 5, "vision": 3}  # of 11 versions
+
+
+def test_a_model_that_does_not_encode_apart_is_applied_to_each_version() -> None:
+    config = registry.get("self-mm").config("tiny").with_settings({"epochs": 1})
+    trained = train_one(tiny_data.dataset(), config, name="self-mm", seed=1)
+    clips = [c for c in versions() if all(len(track) for track in c.tracks.values())]
+    assert_the_same(predict_versions(trained, clips), predict_features(trained, clips))
 
 
 # ------------------------------------------------------------------------------------- the recipe

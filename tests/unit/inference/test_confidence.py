@@ -18,7 +18,7 @@ from tricord import api
 from tricord.data.schema import Dataset
 from tricord.errors import ModelError, SealedSplitError
 from tricord.evaluation.calibration import Calibration, Scaling
-from tricord.inference.confidence import abstains, calibrate, sets
+from tricord.inference.confidence import abstains, calibrate, sets, standing
 from tricord.inference.predictor import Predictions, predict, softmax
 from tricord.training.folder import CALIBRATION_FILE
 
@@ -59,6 +59,24 @@ def test_what_test_holds_cannot_change_it(run: api.Run) -> None:
     assert train(data=changed).best.calibration == run.best.calibration
     with pytest.raises(SealedSplitError, match="'test' is sealed"):
         calibrate(run.best, data, "test")
+
+
+def test_what_the_calibration_never_saw_is_said(run: api.Run) -> None:
+    """The clips of valid have all modalities; no scaling is fitted to those that lack one."""
+    found = run.predict(tiny_data.dataset())
+    assert standing(found) == ("probabilities calibrated on 9 clips of valid",)
+    present = found.present.copy()
+    present[3, 0] = False
+    lacking = replace(found, present=present)
+    assert standing(lacking)[1:] == (
+        "without text: unchecked, all clips of the calibration had it",
+    )
+    assert run.best.calibration is not None
+    few = run.best.calibration.votes["text"].model_copy(update={"clips": 7})
+    votes = {**run.best.calibration.votes, "text": few}
+    known = replace(lacking, calibration=run.best.calibration.model_copy(update={"votes": votes}))
+    assert standing(known)[1:] == ("without text: 2 clips of the calibration lacked it, too",)
+    assert standing(lacking.uncalibrated) == ("probabilities not calibrated",)
 
 
 def test_probabilities_are_scaled_and_logits_are_not(run: api.Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,12 +57,29 @@ def test_words_are_taken_out_of_the_text() -> None:
     clip = replace(features(), tracks=tracks)
     text = by_modality(occlude(trained, clip, encode=encode))["text"]
     assert text.words == ("so", "it", "is")
-    assert (text.starts.tolist(), text.ends.tolist()) == ([0, 1, 2], [1, 2, 3])
+    assert np.isnan([text.starts, text.ends]).all()  # nobody says when
     whole = predict_features(trained, [clip])
     k = int(whole.probabilities[0].argmax())
     fewer = replace(clip, tracks={**tracks, "text": encode("so is")})
     after = predict_features(trained, [fewer]).probabilities[0, k]
     assert text.change[1] == pytest.approx(np.log(whole.probabilities[0, k] / after), abs=1e-6)
+
+
+def test_words_are_said_when_their_subtitle_is_or_nobody_knows_when() -> None:
+    tracks = {**features().tracks, "text": encode("so it is")}
+    clip = replace(features(), tracks=tracks)
+    segments = [Segment(0.2, 1.0, "so it"), Segment(1.5, 2.0, "is")]
+
+    def text(segments: list[Segment]) -> dict[str, Any]:
+        found = occlude(tiny_data.untrained(), clip, encode=encode, segments=segments)
+        return dict(found.to_json()["modalities"]["text"])
+
+    timed, other, none = text(segments), text(segments[:1]), text([])
+    assert (timed["start"], timed["end"]) == ([0.2, 0.6, 1.5], [0.6, 1.0, 2.0])
+    assert timed["times"] == "spread evenly over subtitles"
+    assert other == none
+    assert (none["start"], none["end"], none["times"]) == ([None] * 3, [None] * 3, "not known")
+    assert none["change"] == timed["change"]
 
 
 def test_words_stay_where_they_cannot_be_encoded() -> None:

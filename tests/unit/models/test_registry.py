@@ -12,6 +12,7 @@ import torch
 
 import tiny_data
 import tiny_reader
+from imitated_device import imitated
 from tricord import api
 from tricord.baseline_config import BaselineConfig
 from tricord.config import CommonConfig
@@ -223,3 +224,17 @@ def test_what_is_missing_is_named(name: str, reader: Path) -> None:
 def test_an_unknown_model_is_refused_with_the_names_there_are() -> None:
     with pytest.raises(ConfigError, match="model 'cmcc' does not exist; there is: cmc, "):
         registry.get("cmcc")
+
+
+@pytest.mark.parametrize("name", [*BASELINES, "cmc-gt"])
+def test_trains_on_another_device_and_comes_back(
+    name: str, reader: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every number is computed there, and nothing of the result is left there."""
+    monkeypatch.setattr(api, "device_of", torch.device)
+    with imitated() as device:
+        run = api.train(data(), "tiny", name, settings=settings(name, reader), device=str(device))
+    trained = run.best
+    assert trained.versions["device"] == str(device)
+    assert {type(value) for value in trained.model.state_dict().values()} == {torch.Tensor}
+    assert np.isfinite(predict(trained, data(), "test").outputs).all()

@@ -23,6 +23,7 @@ from tricord.report import clip_figure, clip_material, timeline_figure
 from tricord.report.clip_figure import Subject, draw_clip, save
 from tricord.report.clip_material import Material, material
 from tricord.report.timeline_figure import draw_timeline
+from tricord.words.transcripts import Segment
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def subject(**changes: object) -> Subject:
         predictions=predict_features(trained, [clip]),
         occlusion=occlude(trained, clip, encode=encode),
         material=Material(0.0, 2.0, pictures, -wave, wave),
-        calibrated="probabilities not calibrated",
+        calibrated=["probabilities not calibrated"],
     )
     return replace(found, **changes)
 
@@ -83,10 +84,13 @@ def test_a_clip_has_a_panel_for_all_there_is(drawn: list[Figure]) -> None:
 
 
 def test_words_with_times_stand_on_the_time_axis(drawn: list[Figure]) -> None:
-    draw_clip(Path("a.png"), subject(word_times=np.array([[0, 0.4], [0.4, 1], [1.5, 2.0]])))
+    clip = replace(features(), tracks={**features().tracks, "text": encode("so it is")})
+    segments = [Segment(0, 0.8, "so it"), Segment(1.5, 2.0, "is")]
+    found = occlude(tiny_data.untrained(), clip, encode=encode, segments=segments)
+    draw_clip(Path("a.png"), subject(occlusion=found))
     axes = drawn[0].axes[-1]
     assert axes.get_xlim() == (0, 2)
-    assert list(axes.get_xticks()) == pytest.approx([0.2, 0.7, 1.75])
+    assert list(axes.get_xticks()) == pytest.approx([0.2, 0.6, 1.75])
     assert "when they were said" in letters(drawn[0])
 
 
@@ -98,11 +102,13 @@ def test_what_the_model_does_not_use_is_said(drawn: list[Figure]) -> None:
             predictions=predict_features(trained, [clip]),
             occlusion=occlude(trained, clip),
             notices=["audio: no audio track", "text: no words"],
+            calibrated=["calibrated on 9 clips", "without audio: unchecked"],
         ),
     )
     said = letters(drawn[0])
     assert "sound (not used by the model)" in said
     assert "Not used: audio: no audio track" in said
+    assert "Probabilities without audio: unchecked" in said
 
 
 def test_a_clip_of_nothing_but_words_is_drawn(drawn: list[Figure]) -> None:

@@ -29,8 +29,6 @@ def command(
 
     from rich.console import Console
 
-    from tricord import presets
-    from tricord.api import config_for
     from tricord.cli.console import console
     from tricord.cli.data.view import render
     from tricord.data.describe import describe
@@ -41,6 +39,9 @@ def command(
         data = load(file)
     scheme = None
     if preset is not None:
+        from tricord import presets
+        from tricord.api import config_for
+
         presets.get(preset)
         scheme = config_for(data, preset).labels
         data = check_labels(data, scheme)

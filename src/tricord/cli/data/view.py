@@ -39,7 +39,9 @@ def _splits(splits: dict[str, Any]) -> Table:
     table = _table("split", "clips", "videos", *_SUBSETS)
     table.add_column("labels", overflow="fold")
     for name, split in splits.items():
-        labels = ", ".join(f"{label} {count}" for label, count in split["labels"].items())
+        # "negative 7", but "below 0: 7"
+        mark = ":" if any(label[-1:].isdigit() for label in split["labels"]) else ""
+        labels = ", ".join(f"{label}{mark} {count}" for label, count in split["labels"].items())
         subsets = [str(split["subsets"].get(subset, "-")) for subset in _SUBSETS]
         table.add_row(
             name, str(split["clips"]), str(split["videos"]), *subsets, Text(plain(labels))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2
 
 from tricord.data.splits import is_consistent
+from tricord.presets import MOST_GRADES
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -19,6 +20,9 @@ _STARTS = 32  # orders that are tried where groups are few; the best result stay
 _MOST_PASSES = 20
 _MOST_PARTNERS = 256  # groups that one group is tried in exchange with
 _MOST_STEPS = 2000  # groups times starts: one start is near the best where groups are many
+_ROOM = 0.1  # of all clips: how far a part's size may move so that parts lack no class
+ZERO = "zero"
+_SIGNS = {-1.0: "below 0", 0.0: ZERO, 1.0: "above 0"}
 
 
 def strata(scores: Floats, words: Sequence[str] | None = None) -> Floats:
@@ -39,6 +43,29 @@ def strata(scores: Floats, words: Sequence[str] | None = None) -> Floats:
     return np.hstack([_one_hot(family) for family in families])
 
 
+def classes(scores: Floats, words: Sequence[str] | None = None) -> NDArray[np.str_]:
+    """(N,) the class of each clip as training will see it; "" where there is none.
+
+    A word, where there are no scores; the sign, where one is below 0; or a grade, where they are
+    whole and few. Other numbers have no classes until a user cuts them.
+
+    scores: (N, 1 + K), multimodal first, NaN unknown.
+    """
+    if words is not None and np.isnan(scores[:, 0]).all():
+        return np.array(words, dtype=np.str_)
+    known = scores[~np.isnan(scores)]
+    if (known < 0).any():
+        return signs(scores[:, 0])
+    grades = len(known) and (known == np.floor(known)).all() and np.ptp(known) < MOST_GRADES
+    names = [f"{n:g}" if grades and not np.isnan(n) else "" for n in scores[:, 0].tolist()]
+    return np.array(names, dtype=np.str_)
+
+
+def signs(label: Floats) -> NDArray[np.str_]:
+    """(N,) the sign in words; "" where the label is unknown."""
+    return np.array([_SIGNS.get(sign, "") for sign in np.sign(label).tolist()], dtype=np.str_)
+
+
 def _classes(label: Floats) -> Floats:
     """-1, 0, 1 by sign; NaN is a class of its own."""
     return np.nan_to_num(np.sign(label), nan=2.0)
@@ -56,21 +83,41 @@ def _one_hot(family: NDArray[np.generic]) -> Floats:
     return np.asarray(family[:, None] == np.unique(family), dtype=np.float64)
 
 
-def assign(counts: Floats, shares: Sequence[float], seed: int) -> Ints:
+def assign(
+    counts: Floats, shares: Sequence[float], seed: int, prices: Floats | None = None
+) -> Ints:
     """(G,) the part of each group, so that every part has its share of every column.
 
     counts: (G, C) members of each group in each stratum; shares: (S,) positive, sum 1.
     Minimises the sum over parts and columns of (found - wanted)^2 / wanted: groups are laid where
     they help most, then moved and exchanged as long as that helps. Each part
     gets at least one group. The same numbers and seed give the same parts.
+
+    prices: (S, K) what it costs that a part has no member of one of the last K columns of counts,
+    which are not balanced. Where the best parts cost something, cheaper ones of about their sizes
+    are taken instead if such are found; else the result is as without prices.
+
     Raises ValueError for fewer groups than parts.
     """
-    wanted = np.outer(np.asarray(shares), counts.sum(axis=0))
+    columns = counts if prices is None else counts[:, : counts.shape[1] - prices.shape[1]]
+    wanted = np.outer(np.asarray(shares), columns.sum(axis=0))
     if len(counts) < len(wanted):
         raise ValueError(f"{len(counts)} groups for {len(wanted)} parts")
-    starts = max(1, min(_STARTS, _MOST_STEPS // len(counts)))
-    found = [_Search(counts, wanted, np.random.default_rng([seed, n])) for n in range(starts)]
-    tried = [search.run(largest_first=not n) for n, search in enumerate(found)]
+    best = _best(_Search(columns, wanted, rng) for rng in _starts(len(counts), seed))
+    rule = None if prices is None or not prices.any() else _Rule(counts, prices, best)
+    if rule is None or not rule.of_parts(best):
+        return best
+    other = _best(_Covering(counts, wanted, rng, rule) for rng in _starts(len(counts), seed))
+    return other if rule.of_parts(other) < rule.of_parts(best) else best
+
+
+def _starts(groups: int, seed: int) -> list[np.random.Generator]:
+    count = max(1, min(_STARTS, _MOST_STEPS // groups))
+    return [np.random.default_rng([seed, n]) for n in range(count)]
+
+
+def _best(searches: Iterable[_Search]) -> Ints:
+    tried = [search.run(largest_first=not n) for n, search in enumerate(searches)]
     return min(tried, key=lambda pair: pair[0])[1]
 
 
@@ -93,8 +140,11 @@ class _Search:
             swapped = [self._swap(group) for group in order]
             if not any(moved) and not any(swapped):
                 break
+        return self._loss(), self.part
+
+    def _loss(self) -> float:
         gap = self.found - self.wanted
-        return float((gap**2 * self.weight).sum()), self.part
+        return float((gap**2 * self.weight).sum())
 
     def _cost(self, gap: Floats, part: Ints | int) -> Floats:
         return np.asarray((gap**2 * self.weight[part]).sum(axis=-1))
@@ -153,6 +203,54 @@ class _Search:
         self._put(int(others[best]), old)
         self._put(group, int(parts[best]))
         return True
+
+
+class _Rule:
+    """What parts cost that lack a class, or are not about as large as the best ones."""
+
+    def __init__(self, counts: Floats, prices: Floats, best: Ints) -> None:
+        self.counts, self.classes = counts, prices.shape[1]
+        self.prices = prices * counts.sum()  # more than any balance is worth
+        self.outside = self.prices.sum() + counts.sum()
+        self.sizes = self._shares(self._found(best))
+
+    def __call__(self, found: Floats, part: Ints | int) -> Floats:
+        """found: (..., C) members of these parts in each column."""
+        lacking = (found[..., -self.classes :] < 0.5) * self.prices[part]
+        off = np.abs(self._shares(found) - self.sizes[part]) > _ROOM
+        return np.asarray(lacking.sum(axis=-1) + off * self.outside)
+
+    def of_parts(self, part: Ints) -> float:
+        found = self._found(part)
+        return float(self(found, np.arange(len(found))).sum())
+
+    def _found(self, part: Ints) -> Floats:
+        found = np.zeros((len(self.prices), self.counts.shape[1]))
+        np.add.at(found, part, self.counts)
+        return found
+
+    def _shares(self, found: Floats) -> Floats:
+        """Of all members, each of whom is in equally many strata."""
+        members = found[..., : -self.classes].sum(axis=-1)
+        return np.asarray(members / self.counts[:, : -self.classes].sum())
+
+
+class _Covering(_Search):
+    """A search that keeps to the rule before it balances."""
+
+    def __init__(
+        self, counts: Floats, wanted: Floats, rng: np.random.Generator, rule: _Rule
+    ) -> None:
+        unbalanced = np.zeros((len(wanted), rule.classes))
+        super().__init__(counts, np.hstack([wanted, unbalanced]), rng)
+        self.weight[:, -rule.classes :] = 0.0
+        self.rule = rule
+
+    def _cost(self, gap: Floats, part: Ints | int) -> Floats:
+        return super()._cost(gap, part) + self.rule(gap + self.wanted[part], part)
+
+    def _loss(self) -> float:
+        return super()._loss() + self.rule.of_parts(self.part)
 
 
 @dataclass(frozen=True)

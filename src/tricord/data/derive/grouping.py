@@ -13,7 +13,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tricord.data.derive.balance import Independence, assign, independence, strata
+from tricord.data.derive.balance import (
+    ZERO,
+    Independence,
+    assign,
+    classes,
+    independence,
+    signs,
+    strata,
+)
 from tricord.data.derive.join_report import examples
 from tricord.data.gather import gather
 from tricord.data.schema import SPLITS, UNLABELLED, Dataset, FeatureTable
@@ -25,7 +33,6 @@ TEST = "test"
 _NAMES = ("id", "clip_id", "clip", "video_id", "video")
 _GROUPS = ("group", "speaker", "speaker_id")
 _MOST_BYTES = 1 << 26  # of a file of groups: a million clips and their names
-_SIGNS = {-1.0: "below 0", 0.0: "zero", 1.0: "above 0"}
 
 
 @dataclass(frozen=True)
@@ -127,7 +134,9 @@ def split_by_group(
 
     All splits but that of unlabelled clips, which stays as it is, are pooled, then groups are laid
     into splits so that sizes, label classes, levels and the shares of D_msc and D_msi come out as
-    wanted (see `tricord.data.derive.balance`).
+    wanted (see `tricord.data.derive.balance`). Where train or valid would lack a class so that
+    another has, they are laid in the next best way in which train has it, and then valid, as long
+    as sizes stay about the same.
 
     groups: split -> the group of each clip (`groups_of`). shares: of train, valid and test, any
     positive numbers in these proportions. keep_test: the test split stays as it is, and the rest
@@ -170,6 +179,20 @@ def split_by_group(
     return replace(dataset, splits=splits), report
 
 
+def lacking(dataset: Dataset) -> dict[str, tuple[str, ...]]:
+    """Train and valid -> classes (`balance.classes`) that others have, and it has no clip of."""
+    names = [name for name in SPLITS if name in dataset]
+    tables = [dataset.splits[name] for name in names]
+    found = classes(*_labels(tables))
+    of_split = np.split(found, np.cumsum([len(table) for table in tables])[:-1])
+    every = set(found.tolist()) - {""}
+    return {
+        name: tuple(sorted(every - set(here.tolist())))
+        for name, here in zip(names, of_split, strict=True)
+        if name != TEST
+    }
+
+
 def _check_test(dataset: Dataset, groups: Mapping[str, Sequence[str]]) -> None:
     if TEST not in dataset.splits:
         raise DataError(f"{dataset.source}: no split 'test' found, expected one to keep")
@@ -193,14 +216,32 @@ def _parts(
             f"{source}: {len(names)} groups found ({examples(names.tolist())}), expected at least "
             f"{len(wanted)}, one for each split"
         )
-    words = [table.label_names for table in tables]
-    every = [word for column in words if column is not None for word in column]
-    columns = strata(
-        np.concatenate([table.scores for table in tables]), every if None not in words else None
-    )
+    scores, words = _labels(tables)
+    found = classes(scores, words)
+    needed = np.unique(found[found != ""])
+    columns = np.hstack([strata(scores, words), found[:, None] == needed])
     counts = np.zeros((len(names), columns.shape[1]))
     np.add.at(counts, number, columns)
-    return assign(counts, wanted.tolist(), seed)[number]
+    return assign(counts, wanted.tolist(), seed, _prices(needed, len(wanted)))[number]
+
+
+def _labels(tables: Sequence[FeatureTable]) -> tuple[Floats, list[str] | None]:
+    """Scores and, where all tables have them, words of all clips."""
+    words = [table.label_names for table in tables]
+    every = [word for column in words if column is not None for word in column]
+    scores = np.concatenate([table.scores for table in tables])
+    return scores, every if None not in words else None
+
+
+def _prices(needed: NDArray[np.str_], parts: int) -> Floats:
+    """(parts, classes): to lack one in train is worse than to lack all others in valid.
+
+    Of signs, 0 may be rare, and an epoch is chosen without it.
+    """
+    prices = np.zeros((parts, len(needed)))
+    prices[0] = 1 + len(needed)
+    prices[1] = needed != ZERO
+    return prices
 
 
 def _report(
@@ -225,4 +266,4 @@ def class_counts(table: FeatureTable) -> Counter[str]:
     """Clips of each label word, or else of each sign of the multimodal label."""
     if table.label_names is not None:
         return Counter(table.label_names)
-    return Counter(_SIGNS.get(sign, "unknown") for sign in np.sign(table.scores[:, 0]).tolist())
+    return Counter(sign or "unknown" for sign in signs(table.scores[:, 0]).tolist())

@@ -66,7 +66,7 @@ def _table(folder: Path, name: str, column: str, notices: list[str]) -> Cells | 
     path = file_in(folder, name)
     if path is None:
         return None
-    rows, found = read_rows(path)
+    rows, found, _ = read_rows(path)
     notices += [f"{path.name}: {notice}" for notice in found]
     table = Cells(path, rows[0][1], rows[1:])
     table.expect(("video_id", "clip_id", column) if column != _INDEX else (column,))

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from tricord.data.readers.encoding import GB18030, WESTERN, decoded
 from tricord.errors import DataError
 
 _DELIMITERS = (",", ";", "\t")
@@ -50,7 +51,7 @@ def records(lines: Iterable[str], path: Path) -> Iterator[tuple[int, list[str]]]
     start, first = next(((n, text) for n, text in checked if text.strip()), (1, ""))
     rows = csv.reader(
         chain([first], (text for _, text in checked)),
-        delimiter=max(_DELIMITERS, key=first.count),
+        delimiter=_delimiter(first),
         skipinitialspace=True,
         strict=True,  # a forgotten quote would swallow rows without a word
     )
@@ -64,18 +65,24 @@ def records(lines: Iterable[str], path: Path) -> Iterator[tuple[int, list[str]]]
         raise DataError(f"{path}: line {line}: no readable row ({error})") from None
 
 
-def read_rows(path: Path) -> tuple[list[tuple[int, list[str]]], list[str]]:
-    """All rows of a file (see `records`), at least one; and a notice where it is no UTF-8 text.
+def read_rows(path: Path) -> tuple[list[tuple[int, list[str]]], list[str], str]:
+    """All rows of a file (see `records`), at least one; notices; and what separates cells.
 
-    What is not UTF-8, with or without byte order mark, is read as GB18030 (GBK).
+    The text is decoded as by `decoded`; a guess is a notice.
     """
     text, notices = _decoded(path)
+    lines = io.StringIO(text, newline="")
+    separator = _delimiter(next(filter(str.strip, lines), ""))
     rows = list(islice(records(io.StringIO(text, newline=""), path), _MOST_ROWS + 1))
     if len(rows) > _MOST_ROWS:
         raise DataError(f"{path}: more than {_MOST_ROWS} rows found, expected a label table")
     if not rows:
         raise DataError(f"{path}: empty file, expected a label table")
-    return rows, notices
+    return rows, notices, separator
+
+
+def _delimiter(line: str) -> str:
+    return max(_DELIMITERS, key=line.count)
 
 
 def file_in(folder: Path, name: str) -> Path | None:
@@ -123,13 +130,26 @@ def is_number(cell: str) -> bool:
     return True
 
 
+def unknown(cells: Sequence[str]) -> NDArray[np.bool_]:
+    """(N,) whether a cell says that nothing is known."""
+    return np.array([cell.strip().lower() in UNKNOWN for cell in cells])
+
+
 class Cells:
-    """The cells of a table, by the names in its header, which may be in any case."""
+    """The cells of a table, by the names in its header, which may be in any case.
+
+    separator: of the cells; with ";", as spreadsheet programs write it in many countries, numbers
+    may have decimal commas.
+    """
 
     def __init__(
-        self, path: Path, header: Sequence[str], rows: Sequence[tuple[int, list[str]]]
+        self,
+        path: Path,
+        header: Sequence[str],
+        rows: Sequence[tuple[int, list[str]]],
+        separator: str = ",",
     ) -> None:
-        self.path = path
+        self.path, self.separator = path, separator
         self.header = [name.strip() for name in header]
         self.places = {name.lower(): place for place, name in enumerate(self.header)}
         self.rows = rows
@@ -172,7 +192,8 @@ class Cells:
     def numbers(self, name: str) -> NDArray[np.float64]:
         """(N,) float64, NaN where a cell says that it is unknown."""
         values = np.full(len(self.rows), np.nan)
-        for row, cell in enumerate(self.names(name)):
+        cells = self.names(name)
+        for row, cell in enumerate(self._with_points(cells) or cells):
             if cell.lower() in UNKNOWN:
                 continue
             value = number(cell)
@@ -183,6 +204,13 @@ class Cells:
                 )
             values[row] = value
         return values
+
+    def _with_points(self, cells: Sequence[str]) -> list[str] | None:
+        """The cells with points for decimal commas, unless some number is of another kind."""
+        points = [cell.replace(",", ".") for cell in cells]
+        fit = (number(cell) is not None or cell.lower() in UNKNOWN for cell in points)
+        commas = self.separator == ";" and not any("." in cell for cell in cells)
+        return points if commas and all(fit) else None
 
 
 def _decoded(path: Path) -> tuple[str, list[str]]:
@@ -196,13 +224,9 @@ def _decoded(path: Path) -> tuple[str, list[str]]:
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    try:
-        return data.decode("utf-8-sig"), []
-    except UnicodeDecodeError as error:
-        try:
-            text = data.decode("gb18030")
-        except UnicodeDecodeError:
-            raise DataError(
-                f"{path}: byte {error.start} is neither UTF-8 nor GB18030 (GBK) text"
-            ) from None
-    return text, ["no UTF-8: read as GB18030 (GBK); look at the text, and save it as UTF-8"]
+    text, guess = decoded(data)
+    if guess is None:
+        return text, []
+    if "\ufffd" in text:
+        raise DataError(f"{path}: no text in UTF-8, {GB18030} or {WESTERN}, expected a label table")
+    return text, [f"no UTF-8: read as {guess}; look at the text, and save it as UTF-8"]

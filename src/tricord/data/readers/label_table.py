@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tricord.data.readers.delimited import (
-    UNKNOWN,
     Cells,
     is_number,
     named,
     number,
     read_rows,
     shown,
+    unknown,
 )
 from tricord.data.schema import (
     ID_SEPARATOR,
@@ -86,15 +86,15 @@ class LabelTable:
     ) -> dict[str, FeatureTable]:
         """A table per split that the modes name, UNSPLIT among them; that one without modes.
 
+        Clips whose label is no word, where others have one, are in that of unlabelled clips.
         sequences: the features of these rows. Scores are those of the modalities it names.
         """
-        if self.modes is None:
-            return {UNSPLIT: self._split(UNSPLIT, np.arange(len(self.videos)), sequences)}
-        modes = np.array(self.modes)
+        modes = np.array(self.modes or (UNSPLIT,) * len(self.videos))
+        modes = modes if self.words is None else np.where(unknown(self.words), UNLABELLED, modes)
         return {
             name: self._split(name, np.flatnonzero(modes == name), sequences)
             for name in (UNSPLIT, *NAMED_SPLITS)
-            if name in self.modes
+            if name in modes
         }
 
     def _split(
@@ -108,14 +108,14 @@ class LabelTable:
 
         features = sequences(rows)
         columns = [0, *(1 + MODALITIES.index(modality) for modality in features)]
-        unknown = name == UNLABELLED and self.words is not None  # "" is no word
+        wordless = name == UNLABELLED and self.words is not None  # "" is no word
         return FeatureTable(
             name=name,
             ids=pick(self.ids) or (),
             sequences=features,
             scores=self.scores[rows][:, columns],
             raw_text=pick(self.text),
-            label_names=None if unknown else pick(self.words or self.annotations),
+            label_names=None if wordless else pick(self.words or self.annotations),
         )
 
 
@@ -125,17 +125,17 @@ def read_label_table(path: Path) -> LabelTable:
     Columns, in any order and case: ``video_id`` and ``clip_id``, or ``file``; all others may be
     absent: ``text``, ``label`` (numbers or words), ``label_T``, ``label_A``, ``label_V``,
     ``annotation``, ``mode`` (train, valid, test; also val, dev, validation for valid), ``speaker``.
-    The text is UTF-8, with or without byte order mark, else GB18030 (GBK), which the notices say.
+    Decimal commas are read where semicolons separate. Notices say what was guessed or mended.
 
     Raises DataError naming file, line, column, what was found and what was expected.
     """
-    rows, notices = read_rows(path)
+    rows, notices, separator = read_rows(path)
     if _is_cmu(rows[0][1]):
         header = list(_CMU)
         notices.append("no header: read as CMU-MOSI's start, end, video, segment, score")
     else:
         header = rows.pop(0)[1]
-    table = Cells(path, header, rows)
+    table = Cells(path, header, rows, separator)
     table.expect(("video_id", "clip_id"), ("file",))
     by_file = "video_id" not in table or "clip_id" not in table
     videos, clips = zip(*(_clip_names(table) if by_file else names(table)), strict=True)
@@ -229,19 +229,19 @@ def _words(table: Cells, notices: list[str]) -> tuple[str, ...] | None:
     if "label" not in table:
         return None
     cells = table.names("label")
-    known = [row for row, cell in enumerate(cells) if cell.lower() not in UNKNOWN]
-    # A decimal comma makes no word: it is refused as a number.
+    bare = unknown(cells)
+    known = np.flatnonzero(~bare).tolist()
+    # A decimal comma makes no word: it is read, or refused, as a number.
     numbers = [row for row in known if is_number(cells[row].replace(",", ".").rstrip("% "))]
-    if len(numbers) >= len(known) - len(numbers):  # a word among them is refused as a number
+    words = len(known) - len(numbers)
+    if len(numbers) >= words:  # a word among them is refused as a number
         return None
     if numbers:
-        raise table.error(
-            numbers[0],
-            "label",
-            f"{shown(cells[numbers[0]])} found, expected a word as in {len(known) - len(numbers)} "
-            "other rows",
-        )
+        found = f"{shown(cells[numbers[0]])} found, expected a word as in {words} other rows"
+        raise table.error(numbers[0], "label", found)
     notices.append("label: words, taken as names of classes")
+    if bare.any():
+        notices.append(f"label: unknown for {bare.sum()} of {len(cells)} clips, now '{UNLABELLED}'")
     return cells
 
 
@@ -250,6 +250,8 @@ def _scores(table: Cells, words: tuple[str, ...] | None, notices: list[str]) -> 
     for place, name in enumerate(SCORES):
         if name in table and (place or words is None):
             scores[:, place] = table.numbers(name)
+            if any("," in cell for cell in table.column(name)):
+                notices.append(f"{name}: commas read as decimal points")
     expected = SCORES if words is None else SCORES[1:]
     notices += unknown_scores(scores[:, -len(expected) :], expected)
     return scores

@@ -163,7 +163,7 @@ class AVMCStage(BaselineStage[AVMC]):
         own = task_loss(scores, goals, known)
         other = task_loss(scores, goals[partner], known[partner])
         shares = torch.ones_like(own)
-        shares[[0, 1 + list(vectors).index(name)]] = share.to(shares)
+        shares[0] = shares[1 + list(vectors).index(name)] = share
         errors = shares * own + (1 - shares) * other
         return self._weights(errors) @ errors
 

@@ -107,9 +107,9 @@ class MCTeacherStage(BaselineStage["MCTeacher"]):
             {FILTER: model.filter.parameters()}, config.rates, nn.Module(), config.text
         )
         self.clips = len(mixture.labelled) * 2 + len(mixture.unlabelled) * 2
-        pairs = [*pair_names(model.widths), FUSED]
-        self._supervised = torch.tensor([config.supervised[name] for name in pairs])
-        self._consistency = torch.tensor([config.consistency[name] for name in pairs])
+        pairs, device = [*pair_names(model.widths), FUSED], next(model.parameters()).device
+        shares = [[of[name] for name in pairs] for of in (config.supervised, config.consistency)]
+        self._supervised, self._consistency = torch.tensor(shares, device=device)
 
     def make_optimizers(self) -> list[torch.optim.Optimizer]:
         """Of all but the filter, which has one of its own."""

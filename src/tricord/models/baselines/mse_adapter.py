@@ -29,6 +29,7 @@ from tricord.models.baselines.mse_reader import Answers, Reader, answer, ragged,
 from tricord.models.entry import Choice, Entry, Range
 from tricord.nn.encoder import FrameNorm, masked_mean
 from tricord.nn.recurrent import LastState
+from tricord.training.optim import fused
 from tricord.training.stages import multimodal_goal, share_right
 from tricord.types import Batch, Frames, Modality
 
@@ -314,8 +315,9 @@ class MseAdapterStage(BaselineStage[MseAdapter]):
         """AdamW over all of the adapter."""
         config = self.model.config
         rate = config.rates["other"].model_dump()
-        parameters = self.model.parameters()
-        return [torch.optim.AdamW(parameters, **rate, eps=config.epsilon, fused=True)]
+        parameters = list(self.model.parameters())
+        quick = fused(parameters)
+        return [torch.optim.AdamW(parameters, **rate, eps=config.epsilon, fused=quick)]
 
     def loss(self, batch: Batch) -> Mapping[str, Tensor]:
         """Of the answers' tokens."""

@@ -22,6 +22,7 @@ from tricord.data.batching import Loader
 from tricord.models.baselines.base import TEXT, Baseline, BaselineStage
 from tricord.models.baselines.sfttr_companions import Companions, contrast
 from tricord.training.loop import Stateful
+from tricord.training.optim import fused
 from tricord.training.stages import evaluation_mode, share_right
 from tricord.types import Batch, Frames
 
@@ -98,9 +99,10 @@ class PlannedStage(BaselineStage[P], Generic[P]):
             {"params": parameters, "lr": lr, "weight_decay": decay}
             for (lr, decay), parameters in groups.items()
         ]
+        quick = fused(self.model.parameters())
         if self.plan.optimizer == "adam":
-            return [torch.optim.Adam(listed, amsgrad=True, fused=True)]
-        return [torch.optim.AdamW(listed, fused=True)]
+            return [torch.optim.Adam(listed, amsgrad=True, fused=quick)]
+        return [torch.optim.AdamW(listed, fused=quick)]
 
     def _decays(self, name: str, parameter: nn.Parameter) -> bool:
         """Whether there is decay on a parameter (`SFTTRConfig.decayed`)."""
@@ -125,7 +127,7 @@ class ModalityScorer(Baseline):
             self.language = whole.language
         else:
             self.encoder = whole.encoders[name]
-        self.classifier = whole.classifier(name)
+        self.classifier = whole.classifier(name).to(next(whole.parameters()).device)
 
     def forward(self, batch: Batch) -> Tensor:
         """(B, 1) scores from one modality."""

@@ -17,7 +17,7 @@ from tricord.data.readers.label_table import (
     read_label_table,
     without_features,
 )
-from tricord.data.schema import UNSPLIT
+from tricord.data.schema import UNLABELLED, UNSPLIT
 from tricord.data.splits import subset_masks
 from tricord.errors import DataError
 from tricord.labels import nominal
@@ -91,7 +91,7 @@ def test_gbk_is_read_and_said(tmp_path: Path) -> None:
     table = table_of(tmp_path, text.encode("gbk"))
     assert table.text == ("我是真的爱你",)
     assert "GB18030" in table.notices[0]
-    assert "byte 4 is neither UTF-8 nor GB18030" in problem(tmp_path, b"file\xff\xff,1")
+    assert problem(tmp_path, b"file\x81\xff,1").startswith("no text in UTF-8, GB18030")
 
 
 def test_file_column(tmp_path: Path) -> None:
@@ -117,12 +117,48 @@ def test_nominal_labels_are_words(tmp_path: Path) -> None:
     assert nominal(("angry", "happy")).encode(train.label_names or ()).tolist() == [1, 0]
 
 
+def test_clips_without_a_word_are_no_class_of_their_own(tmp_path: Path) -> None:
+    rows = ["v,1,happy,train", "v,2,,train", "v,3,sad,train", "v,4,N/A,test", "v,5,sad,test"]
+    table = table_of(tmp_path, lines(*rows, header="video_id,clip_id,label,mode"))
+    assert "label: unknown for 2 of 5 clips, now 'unlabelled'" in table.notices
+    data = read_label_file(tmp_path / "label.csv")
+    assert data[UNLABELLED].ids == ("v$_$2", "v$_$4")
+    assert data[UNLABELLED].label_names is None
+    assert data["train"].label_names == ("happy", "sad")
+    without_modes = [row.rpartition(",")[0] for row in rows]
+    table_of(tmp_path, lines(*without_modes, header="video_id,clip_id,label"))
+    data = read_label_file(tmp_path / "label.csv")
+    assert {name: len(part) for name, part in data.splits.items()} == {UNSPLIT: 3, UNLABELLED: 2}
+
+
 @pytest.mark.parametrize("cell", ["0,4", "-1,0", "40%"])
 def test_numbers_in_another_spelling_are_no_words(tmp_path: Path, cell: str) -> None:
-    path = tmp_path / "label.csv"
-    path.write_text(f"video_id;clip_id;label\nv;1;{cell}\n")
-    with pytest.raises(DataError, match=f"line 2, column 'label': '{cell}' found"):
-        read_label_table(path)
+    found = problem(tmp_path, f'video_id,clip_id,label\nv,1,"{cell}"\n')
+    assert found.startswith(f"line 2, column 'label': '{cell}' found")
+
+
+def test_decimal_commas_are_read_where_semicolons_separate(tmp_path: Path) -> None:
+    rows = ["v;1;-0,5;1", "v;2;NA;0", "v;3;1;", "v;4;2,25;-1"]
+    table = table_of(tmp_path, lines(*rows, header="video_id;clip_id;label;label_T"))
+    np.testing.assert_array_equal(table.scores[:, 0], [-0.5, np.nan, 1, 2.25])
+    np.testing.assert_array_equal(table.scores[:, 1], [1, 0, np.nan, -1])
+    assert "label: commas read as decimal points" in table.notices
+    assert not [line for line in table.notices if line.startswith("label_T: commas")]
+
+
+@pytest.mark.parametrize(
+    ("rows", "found"),
+    [
+        (("v;1;0,5", "v;2;0.5"), "line 2, column 'label': '0,5' found"),
+        (("v;1;0,5", "v;2;1,000,5"), "line 2, column 'label': '0,5' found"),
+        (("v;1;1.000,5", "v;2;0,5"), "line 2, column 'label': '1.000,5' found"),
+        (("v;1;0,5", "v;2;sad"), "line 2, column 'label': '0,5' found"),
+    ],
+)
+def test_commas_are_refused_beside_numbers_of_another_kind(
+    tmp_path: Path, rows: tuple[str, ...], found: str
+) -> None:
+    assert found in problem(tmp_path, lines(*rows, header="video_id;clip_id;label"))
 
 
 def test_unknown_scores_are_counted(tmp_path: Path) -> None:
@@ -180,7 +216,7 @@ def test_a_line_number_counts_lines_inside_quotes(tmp_path: Path) -> None:
         ("video_id,clip_id,label\nv,1,1\nv,2,sad", "line 3, column 'label': 'sad' found"),
         ("video_id,clip_id,label_A\nv,1,0,6", "line 2: 4 cells found"),
         (
-            "video_id;clip_id;label_A\nv;1;0,6",
+            'video_id,clip_id,label_A\nv,1,"0,6"',
             "line 2, column 'label_A': '0,6' found, expected a number such as -0.4, with a point",
         ),
         ('video_id,clip_id,text\nv,1,"open\nv,2,x\n', "line 2: no readable row"),
