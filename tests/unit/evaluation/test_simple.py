@@ -88,6 +88,19 @@ def test_what_is_simple_is_decided_by_the_rule_that_valid_prefers(
     assert OnValid(("text",), paper, logits[None, :, None], truth).rule(logits[None]) == "ends"
 
 
+def test_of_modalities_that_are_right_equally_often_the_surer_one_is_best() -> None:
+    """Both are right of two of three clips; the second is less sure of what it has wrong."""
+    scheme = sentiment(Polarity.NON_POSITIVE, 1.0)
+    truth = np.array([2, 0, 2])
+    first = np.array([[0.0, 0, 1], [1, 0, 0], [3, 0, 0]])
+    second = np.array([[0.0, 0, 1], [1, 0, 0], [0.1, 0, 0]])
+    votes = np.stack([first, second], axis=1)[None]
+    assert OnValid(("audio", "text"), scheme, votes, truth).best(("audio", "text")) == "text"
+    score = scheme.model_copy(update={"head": "regression"})
+    scores = np.array([1.0, -1, -1])[None, :, None, None].repeat(2, axis=2)
+    assert OnValid(("audio", "text"), score, scores, truth).best(("audio", "text")) == "audio"
+
+
 # ----------------------------------------------------------------------------------- in the table
 
 
