@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from commands import Said, Type, narrow
-from tricord.bench import growth, session
+from imitated_device import imitated
+from tricord.bench import growth, machine, session, sizes, train
 from tricord.bench.process import Found, Tick
+from tricord.bench.tables import table_of
 
 Numbers = Mapping[str, Any]
 
@@ -82,6 +85,25 @@ def test_json_and_nothing_else_and_no_baseline(bench: Type) -> None:
     assert json.loads(bench("train", "--json", "--against", "none").out)["naive"] is None
 
 
+def test_training_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ceilings, seconds and memory are those of the device; what it has no part in is left out."""
+    monkeypatch.setattr(torch.accelerator, "max_memory_allocated", lambda device: 3 * 2**20)
+    with imitated() as device:
+        workload = sizes.Workload.make(tmp_path, "tiny", quick=True, device=device)
+        part = train.train_stage1(workload, lambda done, total: None)
+        ceilings = machine.ceilings(quick=True, device=device)
+    assert part["peak_device_mib"] == 3
+    assert part["seconds"] > 0
+    assert ceilings["gemm_gflops"]
+    about = machine.describe(device)
+    part |= {"achieved_gflops": 1.0, "clips_per_s": 1.0, "peak_rss_mib": 9.0}
+    content = {"kind": "bench train", "size": "tiny", "machine": about, "naive": None}
+    content |= {**ceilings, "versions": {"torch": "2"}, "parts": {"stage1": part}}
+    shown = table_of(content)
+    assert shown.notes[0].startswith("SIMULATED data; lazy, MiB of its memory; ")
+    assert [row[6] for row in shown.rows] == ["3"]
+
+
 def test_predict(measured: Callable[[str], Any]) -> None:
     found = measured("predict")
     assert positive(
@@ -116,6 +138,8 @@ def test_growth(measured: Callable[[str], Any]) -> None:
         (["--size", "small"], "size 'small' does not exist; there is: ch-sims"),
         (["--against", "them"], "--against them: expected one of naive, none"),
         (["--threads", "0"], "--threads"),
+        (["--device", "gpu"], "device: 'gpu' found, one of cpu,"),
+        (["predict", "--device", "cuda"], "--device cuda: predict is measured on the processor"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(user: Type, words: list[str], message: str) -> None:

@@ -11,16 +11,20 @@ from typing import Any
 import torch
 
 from tricord.bench.timing import median_seconds
+from tricord.device import CPU
 from tricord.features.language import multiplies_bfloat16
 
 SIDE = 2048  # of the matrices: large enough that only the arithmetic counts
 QUICK_SIDE = 1024
+ACCELERATOR_SIDE = 8192
 _MIB = 2**20
 
 
-def describe() -> dict[str, Any]:
-    """Processor, cores, threads, memory, and what torch makes of them."""
+def describe(device: torch.device = CPU) -> dict[str, Any]:
+    """Processor, cores, threads, memory, and what torch makes of them; the device, if another."""
+    other = {} if device == CPU else {"device": _name(device)}
     return {
+        **other,
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
@@ -35,18 +39,38 @@ def has_bf16() -> bool:
     return multiplies_bfloat16(torch.device("cpu"))
 
 
-def ceilings(*, quick: bool = False) -> dict[str, float | None]:
+def ceilings(*, quick: bool = False, device: torch.device = CPU) -> dict[str, float | None]:
     """GFLOP/s of a square matrix product in float32 and bfloat16; None without the latter."""
-    side = QUICK_SIDE if quick else SIDE
+    side = QUICK_SIDE if quick else SIDE if device == CPU else ACCELERATOR_SIDE
+    bf16 = multiplies_bfloat16(device)
     return {
-        "gemm_gflops": _gemm(side, torch.float32),
-        "gemm_bf16_gflops": _gemm(side, torch.bfloat16) if has_bf16() else None,
+        "gemm_gflops": _gemm(side, torch.float32, device),
+        "gemm_bf16_gflops": _gemm(side, torch.bfloat16, device) if bf16 else None,
     }
 
 
-def _gemm(side: int, dtype: torch.dtype) -> float:
-    a, b = (torch.randn(side, side).to(dtype) for _ in range(2))
-    return 2e-9 * side**3 / median_seconds(lambda: a @ b, runs=7, warm_up=2)
+def _gemm(side: int, dtype: torch.dtype, device: torch.device) -> float:
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+
+    def product() -> None:
+        found = a @ b
+        if device != CPU:
+            found[0, 0].item()  # waits for it
+
+    return 2e-9 * side**3 / median_seconds(product, runs=7, warm_up=2)
+
+
+def device_memory_mib(device: torch.device) -> dict[str, float]:
+    """The most that tensors held on it in this process; nothing of the processor."""
+    if device == CPU:
+        return {}
+    return {"peak_device_mib": round(torch.accelerator.max_memory_allocated(device) / _MIB, 1)}
+
+
+def _name(device: torch.device) -> str:
+    """What its maker calls it, where torch's module for its kind can say so."""
+    find = getattr(getattr(torch, device.type, None), "get_device_name", str)
+    return str(find(device))
 
 
 def _processor() -> str:

@@ -11,9 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from tricord.bench import machine
 from tricord.bench.process import Found, Tick, measure_apart
 from tricord.bench.sizes import ABOUT, Workload
+from tricord.device import CPU
 from tricord.training.trained import versions
 
 Watch = Callable[[str, int, int], None]  # what is measured; steps done and in all, 0 if unknown
@@ -34,14 +37,22 @@ class Session:
 
     @classmethod
     @contextmanager
-    def at(cls, size: str, *, quick: bool, threads: int | None, watch: Watch) -> Iterator[Session]:
+    def at(
+        cls,
+        size: str,
+        *,
+        quick: bool,
+        threads: int | None,
+        watch: Watch,
+        device: torch.device = CPU,
+    ) -> Iterator[Session]:
         """In a temporary folder. Raises ConfigError for a size that does not exist."""
         with tempfile.TemporaryDirectory(prefix="tricord-bench-") as folder, _cache_in(folder):
             watch("making the data", 0, 0)
-            workload = Workload.make(Path(folder), size, quick=quick)
+            workload = Workload.make(Path(folder), size, quick=quick, device=device)
             watch("matrix products", 0, 0)
             found = measure_apart(
-                _ceilings, quick, threads=threads, tick=partial(watch, "matrix products")
+                _ceilings, quick, device, threads=threads, tick=partial(watch, "matrix products")
             )
             facts = {
                 "about": ABOUT,
@@ -80,8 +91,11 @@ class Session:
         return {**rates, "achieved_gflops": achieved, **of}
 
 
-def _ceilings(quick: bool, tick: Tick) -> Found:
-    return {"machine": machine.describe(), "ceilings": machine.ceilings(quick=quick)}
+def _ceilings(quick: bool, device: torch.device, tick: Tick) -> Found:
+    return {
+        "machine": machine.describe(device),
+        "ceilings": machine.ceilings(quick=quick, device=device),
+    }
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from tricord import presets
@@ -22,6 +23,7 @@ from tricord.data.schema import Dataset, FeatureTable, Ragged
 from tricord.data.simulation.sequences import CHANNELS, Channel
 from tricord.data.store import read_store, write_store
 from tricord.data.validate import check_labels
+from tricord.device import CPU
 from tricord.errors import ConfigError
 from tricord.training.cmc import TrainedCMC, train_cmc
 from tricord.training.session import Session
@@ -155,21 +157,23 @@ def noise(channel: Channel, duration: NDArray[np.float64], rng: np.random.Genera
 class Workload:
     """A size in a folder: its data as a store and a language model of random weights.
 
-    quick: a few steps stand for an epoch.
+    quick: a few steps stand for an epoch. device: what trains.
     """
 
     folder: Path
     name: str
     quick: bool = False
+    device: torch.device = CPU
 
     @classmethod
-    def make(cls, folder: Path, name: str, *, quick: bool = False) -> Workload:
+    def make(
+        cls, folder: Path, name: str, *, quick: bool = False, device: torch.device = CPU
+    ) -> Workload:
         """Write both; raises ConfigError for a size that does not exist."""
-        import torch
         from safetensors.torch import save_file
         from transformers import BertModel
 
-        size, made = size_of(name), cls(folder, name, quick)
+        size, made = size_of(name), cls(folder, name, quick, device)
         write_store(simulate(size), made.store)
         with torch.random.fork_rng():
             torch.manual_seed(0)

@@ -36,14 +36,15 @@ def _train(content: Content) -> Table:
     }
     naive = content["naive"] or {"parts": {}}
     rows = []
-    for key, name in names.items():
-        part, plain = content["parts"][key], naive["parts"].get(key)
+    for key, part in content["parts"].items():
+        name, plain = names[key], naive["parts"].get(key)
         rows.append(
             [
                 _marked(name, part),
                 *(_number(part[k]) for k in ("seconds", "achieved_gflops")),
                 *_shares(part),
-                *(_number(part[k]) for k in ("clips_per_s", "peak_rss_mib")),
+                _number(part["clips_per_s"]),
+                _number(part.get("peak_device_mib", part["peak_rss_mib"])),
                 *(["", ""] if plain is None else _held_against(part, plain)),
             ]
         )
@@ -168,8 +169,9 @@ def _shares(part: Content) -> list[str]:
 
 def _said(content: Content) -> str:
     machine = content["machine"]
+    device = f"{machine['device']}, MiB of its memory; " if "device" in machine else ""
     return (
-        f"SIMULATED data; {machine['processor']}, {machine['cores']} cores, "
+        f"SIMULATED data; {device}{machine['processor']}, {machine['cores']} cores, "
         f"{machine['threads']} threads, torch {content['versions']['torch']}."
     )
 

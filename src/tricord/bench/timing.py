@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 
 from tricord.bench.process import Tick
 from tricord.config import RunConfig
 from tricord.data.schema import Dataset
+from tricord.device import CPU
 from tricord.training.cmc import TrainedCMC, train_cmc
 from tricord.training.loop import Observer, Stage
 from tricord.training.session import Session
@@ -48,20 +51,18 @@ def epoch_seconds(
     *,
     folder: Path | None = None,
     tick: Tick | None = None,
+    device: torch.device = CPU,
 ) -> tuple[list[float], TrainedCMC]:
     """Of each epoch, training and validation, of a run of one stage; after an epoch on few clips.
 
     folder: where the run keeps what runs keep; None in memory. Also returns what was trained.
     """
     one_stage = config.with_settings({"pretrain.epochs": 0, "finetune.epochs": 0})
-    train_cmc(
-        Session(few(data), one_stage.with_settings({f"{stage}.epochs": 1}), name="cmc", seed=1)
-    )
+    run = partial(Session, name="cmc", seed=1, device=device)
+    train_cmc(run(few(data), one_stage.with_settings({f"{stage}.epochs": 1})))
     one_stage = one_stage.with_settings({f"{stage}.epochs": runs})
     observer = Observer() if tick is None else _Ticking(tick, runs * len(data["train"]))
-    trained = train_cmc(
-        Session(data, one_stage, name="cmc", seed=1, folder=folder, observer=observer)
-    )
+    trained = train_cmc(run(data, one_stage, folder=folder, observer=observer))
     return [row["seconds"] for row in trained.history[stage]], trained
 
 

@@ -21,12 +21,14 @@ import torch
 
 from tricord.bench import naive
 from tricord.bench.flops import TRAIN
+from tricord.bench.machine import device_memory_mib
 from tricord.bench.process import Found, Tick
 from tricord.bench.session import Session, Watch
 from tricord.bench.sizes import Workload
 from tricord.bench.timing import epoch_seconds
 from tricord.config import RunConfig
 from tricord.data.schema import Dataset
+from tricord.device import CPU
 from tricord.features.language import TextEncoder
 from tricord.features.text import TEXT
 
@@ -41,37 +43,41 @@ def measure_train(
     plain: bool = True,
     quick: bool = False,
     threads: int | None = None,
+    device: torch.device = CPU,
     watch: Watch,
 ) -> dict[str, Any]:
     """All numbers on training at a size, as JSON can hold them; stage 2 finetunes BERT.
 
-    plain: measure the baseline too, in the same run.
+    plain: measure the baseline too, in the same run. device: what trains; of another than the
+    processor there is no baseline, and text is not encoded, which the processor does.
     peak_rss_mib and achieved_gflops are those of stage 2; ``parts`` has every part's.
     Raises ConfigError for a size that does not exist.
     """
-    with Session.at(size, quick=quick, threads=threads, watch=watch) as session:
+    here = device == CPU
+    with Session.at(size, quick=quick, threads=threads, watch=watch, device=device) as session:
+        first = {"encode_text": session.apart("encoding the text", encode_text)} if here else {}
         parts = {
-            "encode_text": session.apart("encoding the text", encode_text),
+            **first,
             "stage1": session.apart("stage 1", train_stage1),
             "stage2_frozen": session.apart("stage 2, frozen text", train_stage2, False),
             "stage2": session.apart("stage 2", train_stage2, True),
         }
         baseline = {
             f"stage{n}": session.apart(f"stage {n}, plain", train_plainly, n)
-            for n in ((1, 2) if plain else ())
+            for n in ((1, 2) if plain and here else ())
         }
     return {
         "kind": "bench train",
         **session.facts,
         **session.ceilings,
-        "encode_text_s": parts["encode_text"]["seconds"],
-        **{f"{k}_epoch_s": part["seconds"] for k, part in parts.items() if k != "encode_text"},
+        **{f"{k}_s": part["seconds"] for k, part in first.items()},
+        **{f"{k}_epoch_s": part["seconds"] for k, part in parts.items() if k not in first},
         "peak_rss_mib": parts["stage2"]["peak_rss_mib"],
         "achieved_gflops": parts["stage2"]["achieved_gflops"],
         "parameters": parts["stage2"]["parameters"],
         "language_parameters": parts["stage2"]["language_parameters"],
         "parts": parts,
-        "naive": _against(parts, baseline) if plain else None,
+        "naive": _against(parts, baseline) if baseline else None,
     }
 
 
@@ -130,9 +136,12 @@ def _train(
     data, text = workload.data(), config.text.finetune
     part = _some(data, config, QUICK_STEPS if workload.quick else None)
     with tempfile.TemporaryDirectory(dir=workload.folder) as folder:
-        times, trained = epoch_seconds(part, config, stage, runs, folder=Path(folder), tick=tick)
+        times, trained = epoch_seconds(
+            part, config, stage, runs, folder=Path(folder), tick=tick, device=workload.device
+        )
     return {
         **_times(data, part, times),
+        **device_memory_mib(workload.device),
         "steps_timed": runs * math.ceil(len(part["train"]) / config.pretrain.batch_size),
         "gflop": _epoch_gflop(workload, data, config, text),
         "parameters": trained.model.size,

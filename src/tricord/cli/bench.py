@@ -41,6 +41,9 @@ def command(
     threads: Annotated[
         int | None, typer.Option(min=1, help="To compute with; torch's own choice if not given.")
     ] = None,
+    device: Annotated[
+        str, typer.Option(help="For train, which then has no baseline: cpu, cuda, mps, xpu; auto.")
+    ] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
     out: Annotated[Path | None, typer.Option(help="A JSON file to write as well.")] = None,
 ) -> None:
@@ -68,8 +71,10 @@ def command(
         raise ConfigError(f"{what!r} cannot be measured; there is: {', '.join(KINDS)}")
     if against not in BASELINES:
         raise ConfigError(f"--against {against}: expected one of {', '.join(BASELINES)}")
+    if what != "train" and device != "cpu":
+        raise ConfigError(f"--device {device}: {what} is measured on the processor alone")
     with _progress() as watch:
-        found = _measure(what, size, against, quick, threads, watch)
+        found = _measure(what, size, against, quick, threads, device, watch)
     if out is not None:
         write_json(out, found)
     if as_json:
@@ -79,17 +84,30 @@ def command(
 
 
 def _measure(
-    what: str, size: str, against: str, quick: bool, threads: int | None, watch: Watch
+    what: str,
+    size: str,
+    against: str,
+    quick: bool,
+    threads: int | None,
+    device: str,
+    watch: Watch,
 ) -> dict[str, Any]:
     from tricord.bench.extract import measure_extract
     from tricord.bench.growth import measure_growth
     from tricord.bench.load import measure_load
     from tricord.bench.predict import measure_predict
     from tricord.bench.train import measure_train
+    from tricord.device import device_of
 
     if what == "train":
-        plain = against == "naive"
-        return measure_train(size, plain=plain, quick=quick, threads=threads, watch=watch)
+        return measure_train(
+            size,
+            plain=against == "naive",
+            quick=quick,
+            threads=threads,
+            device=device_of(device),
+            watch=watch,
+        )
     if what == "extract":
         return measure_extract(quick=quick, watch=watch)
     if what == "growth":
