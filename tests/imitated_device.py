@@ -2,7 +2,7 @@
 
 Within `imitated`, device "lazy" works as a real one would as far as a program can tell: a tensor
 must be brought back before numpy can have it, and two tensors of different devices do not mix,
-unless one of them is a single number or an index. It is slow, and only for tests.
+unless one of them is a single number or an index into the other. It is slow, and only for tests.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_a
 from torch.utils._pytree import tree_flatten, tree_map
 
 DEVICE = torch.device("lazy")  # torch knows its name, asks for no driver, and gives it no kernels
-BETWEEN = {  # take what is on the processor beside what is there: copies, indices, lengths
-    *("aten._to_copy", "aten.copy_", "aten.index", "aten.index_put_", "aten.index_put"),
-    "aten._pack_padded_sequence",
-}
+# take what is on the processor beside what is there: copies and lengths, and tables their indices
+BETWEEN = {"aten._to_copy", "aten.copy_", "aten._pack_padded_sequence"}
+INDEX = {"aten.index", "aten.index_put_", "aten.index_put", "aten._index_put_impl_"}
 AUTOCAST = torch.autocast
 
 
@@ -67,7 +66,7 @@ class _Made(TorchDispatchMode):
 
 
 class _Sent(TorchFunctionMode):
-    """What is made of numpy's numbers never comes to the mode above: sent there in two steps."""
+    """What is made of others' numbers never comes to the mode above: sent there in two steps."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
@@ -76,6 +75,8 @@ class _Sent(TorchFunctionMode):
         if func in (torch.tensor, torch.as_tensor) and kwargs.get("device") == DEVICE:
             del kwargs["device"]
             return func(*args, **kwargs).to(DEVICE)
+        if func is Tensor.__getitem__ and isinstance(args[1], list):
+            return args[0][torch.tensor(args[1])]
         if func is Tensor.new_tensor and isinstance(args[0], Elsewhere):
             return torch.tensor(args[1], dtype=args[0].dtype).to(DEVICE)
         return func(*args, **kwargs)
@@ -87,8 +88,10 @@ def _call(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     to = kwargs.get("device")
     if not there and to != DEVICE:
         return func(*args, **kwargs)
-    here = [x for x in tensors if not isinstance(x, Elsewhere) and x.ndim]
-    if there and here and str(func.overloadpacket) not in BETWEEN:
+    name = str(func.overloadpacket)
+    bound = [args[0], *args[2:3]] if name in INDEX else tensors  # the table, and what is put in
+    here = [x for x in bound if isinstance(x, Tensor) and not isinstance(x, Elsewhere) and x.ndim]
+    if there and here and name not in BETWEEN:
         raise RuntimeError(f"{func}: tensors of two devices")
     held_args, held_kwargs = tree_map(
         lambda x: x.held if isinstance(x, Elsewhere) else x, (args, kwargs)
@@ -98,9 +101,9 @@ def _call(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     found = func(*held_args, **held_kwargs)
     if to is not None and to != DEVICE:
         return found
-    if str(func.overloadpacket) == "aten.copy_" and not isinstance(args[0], Elsewhere):
+    if name == "aten.copy_" and not isinstance(args[0], Elsewhere):
         return args[0]
-    if str(func.overloadpacket) == "aten._pack_padded_sequence":
+    if name == "aten._pack_padded_sequence":
         return Elsewhere(found[0]), found[1]  # how many clips are that long: for the processor
     wrapped = tree_map(lambda x: Elsewhere(x) if type(x) is Tensor else x, found)
     return return_and_correct_aliasing(func, args, kwargs, wrapped)

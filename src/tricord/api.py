@@ -32,7 +32,8 @@ from tricord.training.run import load_trained, train_one
 from tricord.training.trained import TrainedModel, versions
 
 RUN_FILE = "run.json"
-PARTS = ("model", "seeds", "config", "data")  # of its content: what makes a run another run
+# of its content: what makes a run another run
+PARTS = ("model", "seeds", "config", "data", "device")
 
 
 @dataclass
@@ -159,7 +160,7 @@ def train(
     observer: Observer | None = None,
     tick: Tick | None = None,
     checkpoint_minutes: float = CHECKPOINT_MINUTES,
-    device: str = CPU.type,
+    device: str = "cpu",
 ) -> Run:
     """Train a model on train and valid; the test split is sealed.
 
@@ -168,7 +169,8 @@ def train(
     folder to keep the run in.
     settings: dotted path -> value, as `CommonConfig.with_settings`. config: used as it is, instead
     of preset, model and settings. pretrained: take stage 1 from this run, seed by seed.
-    resume: continue a run that was stopped; the result has the same bits as without the stop.
+    resume: continue a run that was stopped; on the processor the result has the same bits as
+    without the stop.
     checkpoint_minutes: with a folder, what is needed to continue is written at the end of an
     epoch when this long has passed since the last time; 0 after every epoch. A finished seed and
     a finished stage 1 are always kept.
@@ -185,7 +187,7 @@ def train(
         raise ConfigError(f"seed: {seeds} found, one or more different numbers expected")
     folder = None if out is None else Path(out)
     if folder is not None:
-        _open_folder(folder, _description(data, config, model, seeds), config, resume)
+        _open_folder(folder, _description(data, config, model, seeds, place), config, resume)
     try:
         trained = [
             _train_or_load(
@@ -252,7 +254,7 @@ def _train_or_load(
 
 
 def _description(
-    data: Dataset, config: CommonConfig, model: str, seeds: Sequence[int]
+    data: Dataset, config: CommonConfig, model: str, seeds: Sequence[int], device: torch.device
 ) -> dict[str, Any]:
     return {
         "model": model,
@@ -260,6 +262,7 @@ def _description(
         "config": config.model_dump(mode="json"),
         "chosen": [line.to_json() for line in explained(data, config)],
         "versions": versions(),
+        "device": str(device),
         "data": {
             "source": str(Path(data.source).resolve()),
             "fingerprint": data.fingerprint(),
@@ -300,7 +303,7 @@ def completed(kept: Any, config: CommonConfig) -> Any:
 def _read_description(folder: Path) -> dict[str, Any]:
     """What `_open_folder` wrote; raises ModelError where a part is missing."""
     content = read_json(folder / RUN_FILE)
-    about = content if isinstance(content, dict) else {}
+    about = {"device": CPU.type, **content} if isinstance(content, dict) else {}
     for part in PARTS:
         if part not in about:
             raise ModelError(f"{folder / RUN_FILE}: no description of a run, {part!r} is missing")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 import torch
 
 from tricord.errors import ConfigError
@@ -10,9 +12,10 @@ CPU = torch.device("cpu")
 
 
 def device_of(name: str) -> torch.device:
-    """The device of this name: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ``xpu``.
+    """The device of this name: ``cpu``, ``cuda``, ``cuda:1``.
 
-    ``auto`` is the machine's accelerator, or else the processor. Raises ConfigError for a name
+    ``auto`` is the machine's accelerator, or else the processor. Other kinds that torch knows are
+    taken by their names, and have not been looked at. Raises ConfigError for a name
     that torch does not know, and for a device that is not there, with what is.
     """
     here = [CPU.type, *_accelerators()]
@@ -27,12 +30,17 @@ def device_of(name: str) -> torch.device:
             f"device: {name!r} is not on this machine, or this torch was built without it; "
             f"there is {_listed(here)}"
         )
-    return device
+    return CPU if device.type == CPU.type else device
+
+
+def forked(device: torch.device = CPU) -> AbstractContextManager[None]:
+    """Random numbers drawn within, on the processor and this device, are not drawn outside."""
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
 
 
 def _accelerators() -> list[str]:
     """The kinds of the machine that torch can use: one or none."""
-    found = torch.accelerator.current_accelerator(check_available=True)
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return [] if found is None else [found.type]
 
 

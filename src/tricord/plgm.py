@@ -53,7 +53,8 @@ class PseudoLabelBank:
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Set what `state_dict` gave."""
-        self.soft, self.known = state["soft"].clone(), state["known"].bool().clone()
+        self.soft = state["soft"].to(self.soft, copy=True)
+        self.known = state["known"].to(self.known, copy=True)
 
     @torch.no_grad()
     def update(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
@@ -14,19 +12,19 @@ from tricord.errors import ConfigError
 @pytest.fixture
 def two_cards(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with two accelerators of one kind."""
-    card = SimpleNamespace(type="cuda")
-    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: card)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
 
 
 @pytest.fixture
 def no_card(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: None)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
 
 
 @pytest.mark.usefixtures("two_cards")
 def test_accelerators_that_are_there() -> None:
-    for name, found in (("auto", "cuda"), ("cuda", "cuda"), ("cuda:1", "cuda:1"), ("cpu", "cpu")):
+    for name, found in (("auto", "cuda"), ("cuda", "cuda"), ("cuda:1", "cuda:1"), ("cpu:0", "cpu")):
         assert device_of(name) == torch.device(found)
     with pytest.raises(ConfigError, match=r"'cuda:2' is not on this machine.*cpu, cuda, auto"):
         device_of("cuda:2")

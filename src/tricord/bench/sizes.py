@@ -23,7 +23,7 @@ from tricord.data.schema import Dataset, FeatureTable, Ragged
 from tricord.data.simulation.sequences import CHANNELS, Channel
 from tricord.data.store import read_store, write_store
 from tricord.data.validate import check_labels
-from tricord.device import CPU
+from tricord.device import CPU, forked
 from tricord.errors import ConfigError
 from tricord.training.cmc import TrainedCMC, train_cmc
 from tricord.training.session import Session
@@ -175,7 +175,7 @@ class Workload:
 
         size, made = size_of(name), cls(folder, name, quick, device)
         write_store(simulate(size), made.store)
-        with torch.random.fork_rng():
+        with forked():
             torch.manual_seed(0)
             bert = BertModel(size.bert())
         bert.config.save_pretrained(made.language)

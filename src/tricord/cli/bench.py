@@ -42,7 +42,7 @@ def command(
         int | None, typer.Option(min=1, help="To compute with; torch's own choice if not given.")
     ] = None,
     device: Annotated[
-        str, typer.Option(help="For train, which then has no baseline: cpu, cuda, mps, xpu; auto.")
+        str, typer.Option(help="For train, which then has no baseline: cpu, cuda, or auto.")
     ] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
     out: Annotated[Path | None, typer.Option(help="A JSON file to write as well.")] = None,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tricord.config import CommonConfig
     from tricord.data.schema import Dataset
 
-DEVICE = "What training computes on: cpu, cuda, cuda:1, mps, xpu; auto."
+DEVICE = "What training computes on: cpu, cuda, cuda:1, or auto."
 WIDTH, INDENT = 79, 10  # of lines, and of what stands before them
 
 

@@ -93,7 +93,7 @@ def compare(
     found = [work.row_of(name, place) for place, name in enumerate(plan.models, start=1)]
     if all(isinstance(row, NotRun) for row in found):
         forget_if_bare(work.folder)
-    compared = _compared(plan, data, found, against)
+    compared = _compared(plan, data, found, against, versions(device_of(device)))
     write(compared, work.folder)
     return compared
 
@@ -263,6 +263,7 @@ def _compared(
     data: Dataset,
     found: Sequence[tuple[Measured, Evaluation] | NotRun],
     against: str | None,
+    made_by: Mapping[str, str],
 ) -> Compared:
     """The whole table; raises TricordError where there is no row."""
     not_run = [row for row in found if isinstance(row, NotRun)]
@@ -285,7 +286,7 @@ def _compared(
         source=str(Path(data.source).name),
         fingerprint=data.fingerprint(),
         simulated=data.simulated,
-        versions=versions(),
+        versions=made_by,
         simple=simple,
         power=power_among(rows, simple, about.videos),
         left_out=list(dict.fromkeys(line for _, one in ran for line in one.left_out)),

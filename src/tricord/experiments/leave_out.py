@@ -112,9 +112,9 @@ def leave_out(
     if not plan.models or not 0 < plan.valid < 1:
         raise ConfigError(f"models {list(plan.models)}, valid {plan.valid}: one or more models, "
                           "and a share between 0 and 1 expected")  # fmt: skip
-    device_of(device)  # this and an unknown name are said before anything is trained
+    device_of(device)
     for model in plan.models:
-        registry.get(model)
+        registry.get(model)  # an unknown name is said before anything is trained
     table, group_of = _pooled(data, groups)
     names = sorted(set(group_of), key=lambda name: natural(Path(name)))
     if len(names) < 3:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tricord.config import RunConfig
+from tricord.device import forked
 from tricord.errors import ModelError
 from tricord.features.language import TextEncoder
 from tricord.models import released
@@ -50,7 +51,7 @@ class CMC(Network):
         self.router = ConsensusRouter(d, len(unimodal)) if router == "mcr" else None
         outputs = next(iter(unimodal.values())).classifier.out.out_features
         self.evidence = EvidenceSum(len(unimodal), outputs) if router == "evidence" else None
-        with torch.random.fork_rng():  # what is drawn after it is drawn as without it
+        with forked():  # what is drawn after it is drawn as without it
             self.score_head = nn.Linear(d, 1) if score_head else None
         self.temperature = temperature
         self.fusion = fusion

@@ -32,7 +32,8 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: flo
         return v.expand_as(q)
     if q.device.type != "cpu":
         where = None if mask is None else mask[:, None, None, :]
-        q, k, v = (x.transpose(2, 3) for x in (q, k, v))
+        # torch's fused kernels want a frame's numbers side by side
+        q, k, v = (x.transpose(2, 3).contiguous() for x in (q, k, v))
         return F.scaled_dot_product_attention(
             q, k, v, attn_mask=where, dropout_p=dropout
         ).transpose(2, 3)

@@ -94,13 +94,13 @@ def _rebuild(node: Any, tensors: Mapping[str, Tensor]) -> Any:
 
 
 def generators() -> dict[str, Any]:
-    """The state of every random generator that training may draw from."""
+    """The state of every random generator that training may draw from: torch's, and CUDA's."""
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     return {"torch": torch.get_rng_state(), "cuda": cuda}
 
 
 def restore_generators(state: Mapping[str, Any]) -> None:
-    """Set what `generators` gave."""
+    """Set what `generators` gave; of cards, those that are here too."""
     torch.set_rng_state(state["torch"].to(torch.uint8))
-    if torch.cuda.is_available() and state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])
+    for card, of_card in zip(range(torch.cuda.device_count()), state["cuda"], strict=False):
+        torch.cuda.set_rng_state(of_card.to(torch.uint8), card)

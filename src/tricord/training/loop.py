@@ -181,7 +181,7 @@ def fit(
     """Train a stage to its end; returns one dict of numbers per epoch.
 
     With a checkpoint, the state at each epoch's end is offered to it, and a state found at the
-    start is continued from, with the same bits as if it had never stopped.
+    start is continued from, on the processor with the same bits as if it had never stopped.
     Raises TricordError where the loss is no longer finite.
     """
     observer = observer or Observer()

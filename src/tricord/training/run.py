@@ -11,7 +11,7 @@ from tricord.baseline_config import BaselineConfig
 from tricord.clips.recipe import KEY, Recipe
 from tricord.config import CommonConfig, RunConfig
 from tricord.data.schema import Dataset
-from tricord.device import CPU
+from tricord.device import CPU, forked
 from tricord.errors import ConfigError, ModelError
 from tricord.features.text import Tick
 from tricord.models import registry
@@ -72,7 +72,7 @@ def load_trained(folder: Path) -> TrainedModel:
     known["history"] = read_json(folder / HISTORY_FILE)
     known["calibration"] = read_calibration(folder)
     try:
-        with torch.random.fork_rng():  # fresh weights are drawn and overwritten
+        with forked():  # fresh weights are drawn and overwritten
             if isinstance(config, RunConfig):
                 return load_cmc(folder, config, known)
             assert isinstance(config, BaselineConfig)

@@ -11,7 +11,7 @@ import torch
 
 from tricord.config import CommonConfig
 from tricord.data.schema import Dataset
-from tricord.device import CPU
+from tricord.device import CPU, forked
 from tricord.errors import DataError
 from tricord.features.text import TEXT, TextSource, Tick
 from tricord.models.network import Network
@@ -68,7 +68,7 @@ class Session(Generic[C]):
     @contextmanager
     def random(self) -> Iterator[None]:
         """The seed's own random numbers; the global generators are left as they were."""
-        with torch.random.fork_rng():
+        with forked(self.device):
             torch.manual_seed(subseed(self.seed, "weights and dropout"))
             yield
 

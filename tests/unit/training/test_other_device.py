@@ -22,6 +22,7 @@ from tricord.config import RunConfig
 from tricord.data.batching import Loader, TensorTable
 from tricord.models.cmc import CMC
 from tricord.training.finetune import FinetuneStage
+from tricord.training.loop import Observer, Progress, Stage
 from tricord.training.pretrain import PretrainStage
 from tricord.training.run import train_one
 from tricord.training.stages import CmcStage
@@ -50,6 +51,7 @@ def test_a_step_reads_no_number_and_stays_on_its_device(
 
 # drawn in another way elsewhere
 STILL = dict.fromkeys(["model.dropout", "model.attention_dropout", "model.output_dropout"], 0.0)
+SHORT = {"pretrain.epochs": 2, "finetune.epochs": 2}
 # what is computed again asks for a random generator, which the imitated device has not
 TOKENS = {"text.finetune": True, "text.recompute": False}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -82,7 +84,9 @@ def test_training_elsewhere_gives_the_same_model(case: str, bert: Path) -> None:
                 for n, t in data.splits.items()
             },
         )
-    chosen = api.config_for(data, "tiny", name, {**tiny_data.SETTINGS, **STILL, **settings})
+    chosen = api.config_for(
+        data, "tiny", name, {**tiny_data.SETTINGS, **STILL, **settings, **SHORT}
+    )
 
     def trained(device: torch.device) -> TrainedModel:
         return train_one(data, chosen, name=name, seed=1, device=device)
@@ -98,3 +102,56 @@ def test_training_elsewhere_gives_the_same_model(case: str, bert: Path) -> None:
         for row, other in zip(rows, there.history[stage], strict=True):
             for key in row.keys() - {"seconds"}:
                 assert other[key] == pytest.approx(row[key], rel=0.02, abs=0.02), (stage, key)
+
+
+class StoppedError(Exception):
+    """As by Ctrl-C."""
+
+
+class _StopsAfter(Observer):
+    """Stops after so many epochs of all stages."""
+
+    def __init__(self, epochs: int) -> None:
+        self.left = epochs
+
+    def epoch_done(self, stage: Stage, progress: Progress) -> None:
+        self.left -= 1
+        if not self.left:
+            raise StoppedError
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs"), [("cmc", 1), ("cmc", 3), ("tricord", 1), ("self-mm", 2), ("sfttr", 4)]
+)
+def test_what_was_stopped_elsewhere_goes_on_there(name: str, epochs: int, tmp_path: Path) -> None:
+    """With the same bits, since the imitated device draws from the processor's generator."""
+    data = tiny_data.dataset()
+    ours = {**tiny_data.SETTINGS, **tiny_data.MOVING, **SHORT}
+    config = api.config_for(data, "tiny", name, ours if name in ("cmc", "tricord") else {})
+    how: dict[str, Any] = {"name": name, "seed": 1, "device": DEVICE}
+    kept = {"folder": tmp_path, "checkpoint_minutes": 0.0}
+    with imitated():
+        whole = train_one(data, config, **how)
+        with pytest.raises(StoppedError):
+            train_one(data, config, observer=_StopsAfter(epochs), **how, **kept)
+        resumed = train_one(data, config, **how, **kept)
+    tiny_data.assert_same_state(dict(whole.model.state_dict()), dict(resumed.model.state_dict()))
+
+
+def test_what_the_imitated_device_refuses() -> None:
+    with imitated() as device:
+        there, here = torch.zeros(3, device=device), torch.zeros(3)
+        index = torch.tensor([0, 2])
+        refused: list[Callable[[], object]] = [
+            lambda: there + here,
+            lambda: here[index.to(device)],
+            lambda: here.index_put_((index.to(device),), there[:2]),
+            lambda: there.index_put_((index,), here[:2]),
+            there.numpy,
+        ]
+        for wrong in refused:
+            with pytest.raises(RuntimeError, match=r"two devices|numpy"):
+                wrong()
+        there[index] = 1.0
+        assert (there + 1).tolist() == [2, 1, 2]
+        assert there[[0, 1]].sum().item() == 1

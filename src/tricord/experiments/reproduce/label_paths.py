@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tricord.config import RunConfig
+from tricord.device import forked
 from tricord.models.cmc import CMC
 from tricord.models.released import load
 from tricord.models.unimodal import Unimodal
@@ -45,7 +46,7 @@ class LabelPaths:
 
     def text_model(self, config: RunConfig, width: int, name: str) -> Unimodal:
         """p_k(f_k(x)) of stage 1, its EMA copy at its best epoch, in evaluation mode."""
-        with torch.random.fork_rng():  # fresh weights are drawn and overwritten
+        with forked():  # fresh weights are drawn and overwritten
             fresh = Unimodal.build(
                 width, config.labels.outputs, config.modalities[name], config.model
             )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import torch
-
 from tricord.data.schema import Dataset
+from tricord.device import forked
 from tricord.errors import ConfigError, TricordError
 from tricord.experiments.reproduce.cells import Cell, load_cell
 from tricord.experiments.reproduce.measure import (
@@ -117,7 +116,7 @@ def _size(place: _Place, data: Dataset) -> int | None:
         return None
     cell = place.cells[0]
     try:
-        with torch.random.fork_rng():
+        with forked():
             return registry.get(cell.model).build(cell.config, data.widths).size
     except TricordError:
         return None

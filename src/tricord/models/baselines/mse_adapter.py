@@ -23,6 +23,7 @@ from tricord.baseline_config import BaselineConfig, Rate
 from tricord.config import Count, Positive, Share
 from tricord.data.batching import Loader
 from tricord.data.schema import FeatureTable, Ragged
+from tricord.device import CPU, forked
 from tricord.errors import ConfigError, DataError
 from tricord.models.baselines.base import TEXT, Baseline, BaselineStage, scores_of
 from tricord.models.baselines.mse_reader import Answers, Reader, answer, ragged, read_answers
@@ -196,7 +197,7 @@ class MseAdapter(Baseline):
                 "reader: a causal language model's name or folder is needed to train MSE-Adapter "
                 "and to predict with it"
             )
-        with torch.random.fork_rng():  # a resumed run may load it at another moment
+        with forked():  # a resumed run may load it at another moment
             reader = Reader.from_pretrained(
                 self.config.reader,
                 download=self.config.text.download,
@@ -310,6 +311,12 @@ class MseAdapterStage(BaselineStage[MseAdapter]):
         total = math.ceil(len(train) / config.accumulate) * config.horizon
         share = partial(cosine, warm=config.warmup * total, total=total, rises=rises)
         self.schedulers = [LambdaLR(optimizer, share) for optimizer in self.optimizers]
+
+    def finish(self) -> None:
+        """The best epoch; a reader on another device than the processor stays there no longer."""
+        super().finish()
+        if self.model.mix.weight.device != CPU:
+            self.model.__dict__.pop("script", None)  # read again where it is needed again
 
     def make_optimizers(self) -> list[torch.optim.Optimizer]:
         """AdamW over all of the adapter."""

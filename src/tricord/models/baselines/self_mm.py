@@ -181,8 +181,11 @@ class LabelGenerator:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Set what `state_dict` gave."""
-        self.labels = state["labels"].clone()
-        self.features = {name: table.clone() for name, table in state["features"].items()}
+        self.labels = state["labels"].to(self.labels, copy=True)
+        self.features = {
+            name: state["features"][name].to(table, copy=True)
+            for name, table in self.features.items()
+        }
 
     def centers(self) -> dict[str, Tensor]:
         """Task -> (2, p_s): the mean features of its positive and of its negative labels.

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tricord.device import CPU
+
 if TYPE_CHECKING:
     from tricord.models.baselines.sfttr import SFTTRConfig
 
@@ -53,12 +55,12 @@ class Companions:
     companion. The original draws from Python's generator, this from torch's.
     """
 
-    def __init__(self, config: SFTTRConfig) -> None:
+    def __init__(self, config: SFTTRConfig, device: torch.device = CPU) -> None:
         self.released = config.companions == "rank_positions"
         self.rounded = config.match == "rounded"
         self.reach, self.kept = config.reach, config.kept
-        self.lists = torch.zeros(KINDS, 0, config.kept, dtype=torch.long)
-        self.counts = torch.zeros(KINDS, 0, dtype=torch.long)
+        self.lists = torch.zeros(KINDS, 0, config.kept, dtype=torch.long, device=device)
+        self.counts = torch.zeros(KINDS, 0, dtype=torch.long, device=device)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The lists and how much of each is filled."""
@@ -66,7 +68,8 @@ class Companions:
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Set what `state_dict` gave."""
-        self.lists, self.counts = state["lists"].clone(), state["counts"].clone()
+        self.lists = state["lists"].to(self.lists, copy=True)
+        self.counts = state["counts"].to(self.counts, copy=True)
 
     def rank(self, vectors: Tensor, scores: Tensor) -> None:
         """Make the lists anew. vectors: (N, width); scores: (N,), NaN where unknown."""

@@ -172,7 +172,7 @@ class CrossEncoder(nn.Module):
 
     def forward(self, tokens: Tensor, types: Sequence[int]) -> Tensor:
         """(B, n, h) -> (B, n, h); types: of the n tokens, 0 or 1."""
-        x = tokens + self.positions[: tokens.shape[1]] + self.types[torch.tensor(types)]
+        x = tokens + self.positions[: tokens.shape[1]] + self.types[list(types)]
         hidden: Tensor = self.dropout(self.norm(x))
         for layer in self.layers:
             hidden = layer(hidden)

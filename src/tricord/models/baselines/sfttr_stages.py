@@ -199,7 +199,7 @@ class FusionStage(PlannedStage["SFTTR"]):
         self, model: SFTTR, train: Loader, valid: Loader, *, best_file: Path | None = None
     ) -> None:
         model.language.requires_grad_(False)
-        self.companions = Companions(model.config)
+        self.companions = Companions(model.config, next(model.parameters()).device)
         self._with_texts = {"train": train, "valid": valid}
         self._texts: dict[str, Tensor] = {}
         others = [name for name in model.widths if name != TEXT]
