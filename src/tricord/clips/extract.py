@@ -104,19 +104,14 @@ class Keeping:
         start = perf_counter()
         info = self._measurer.probe(clip)
         names = self._measurer.recipe.parts
-        kept = {name: found for name in names if (found := self._kept(name, clip)) is not None}
+        read = partial(_kept, self._cache, self._measurer.recipe, clip)
+        kept = {name: found for name in names if (found := read(name)) is not None}
         parts = {name: kept.get(name) or self._measured(name, clip, info) for name in names}
         features = self._measurer.together(clip, info, parts)
         all_kept = len(kept) == len(names)
         typical = self._warm and not all_kept
         self._warm = self._warm or not all_kept
         return Done(features, perf_counter() - start, all_kept, typical)
-
-    def _kept(self, name: str, clip: Clip) -> Measured | None:
-        if self._cache is None:
-            return None
-        part = self._measurer.recipe.parts[name]
-        return self._cache.read(key_of(name, part, clip), part)
 
     def _measured(self, name: str, clip: Clip, info: Content) -> Measured:
         if self._cache is None:
@@ -129,12 +124,20 @@ class Keeping:
         return found
 
 
-def _kept(recipe: Recipe, cache: Cache, clip: Clip) -> Done | None:
+def _kept(cache: Cache | None, recipe: Recipe, clip: Clip, name: str) -> Measured | None:
+    """What was measured of a modality before."""
+    if cache is None:
+        return None
+    part = recipe.parts[name]
+    return cache.read(key_of(name, part, clip), part)
+
+
+def _all_kept(cache: Cache, recipe: Recipe, clip: Clip) -> Done | None:
     """A clip all of which was measured before; raises as `Measurer` where it cannot be used."""
     info = Measurer.probe(clip)
     parts: dict[str, Measured] = {}
-    for name, part in recipe.parts.items():  # text first, whose key needs no look at the file
-        found = cache.read(key_of(name, part, clip), part)
+    for name in recipe.parts:  # text first, whose key needs no look at the file
+        found = _kept(cache, recipe, clip, name)
         if found is None:
             return None
         parts[name] = found
@@ -157,7 +160,7 @@ def extract(
     what is measured is kept, so that a run that was killed goes on where it was. store: where the
     data set will be written, to see whether there is room for it.
 
-    Where all is in the cache, no worker is started and nothing opened.
+    Where all is in the cache no worker is started.
     What comes out does not depend on workers, order or cache. Raises DataError where two clips
     have one id or the disk has no room, ModelError where what is installed does not fit the
     recipe; a clip that cannot be measured is no error but one of `failed`, and so is one that takes
@@ -166,10 +169,10 @@ def extract(
     _check_ids(clips)
     start = perf_counter()
     watch = _Watch(clips, workers, observer or Observer(), cache, store)
-    order = watch.order([*range(len(clips))] if cache is None else watch.add_kept(recipe, cache))
+    order = watch.order(range(len(clips)) if cache is None else watch.add_kept(recipe, cache))
     work = Work(recipe, None if cache is None else cache.folder)
     used = engine or Processes(workers, watch.limit)
-    if order:  # else nothing needs to be opened
+    if order:
         with closing(used.map(work, [clips[i] for i in order])) as answers:
             for number, found in answers:
                 watch.add(order[number], found)
@@ -208,19 +211,18 @@ class _Watch:
         self.failed: list[Failed] = []
         observer.started(len(clips), self.total)
 
-    def add_kept(self, recipe: Recipe, cache: Cache) -> list[int]:
-        """Clips that need no worker, since all of them is in the cache or they cannot be opened.
+    def add_kept(self, recipe: Recipe, cache: Cache) -> Sequence[int]:
+        """Clips that need no worker, up to the first that does; gives the numbers of the others.
 
-        Gives the numbers of the others.
+        Those are all of which is in the cache, or that cannot be opened. Where one has to be
+        measured workers start anyway, and look into the cache side by side.
         """
-        left = []
         for number, clip in enumerate(self.clips):
-            found = attempt(partial(_kept, recipe, cache), clip)
+            found = attempt(partial(_all_kept, cache, recipe), clip)
             if found is None:
-                left.append(number)
-            else:
-                self.add(number, found)
-        return left
+                return range(number, len(self.clips))
+            self.add(number, found)
+        return []
 
     def order(self, numbers: Sequence[int]) -> list[int]:
         """Typical ones of these clips first, for the estimate."""

@@ -97,16 +97,15 @@ def of_labels(table: LabelTable, labelled: NDArray[np.bool_]) -> list[str]:
     return notices
 
 
-def of_splits(lacking: Mapping[str, Sequence[str]], groups: str) -> list[str]:
-    """Classes without a clip in train or valid (`grouping.lacking`). groups: what is kept whole."""
+def of_splits(lacking: Mapping[str, Sequence[str]]) -> list[str]:
+    """Classes without a clip in train or valid (`grouping.lacking`)."""
     means = {
-        "train": "so that it cannot be learned: get it from more of them, leave its clips out, or "
+        "train": "so that it cannot be learned: get it from more people, leave its clips out, or "
         "merge it with another label",
         "valid": "so that no epoch is chosen by it",
     }
     return [
-        f"label: {split} has no clip of {named(names, 10)}, which too few {groups} have, "
-        f"{means[split]}"
+        f"label: {split} has no clip of {named(names, 10)}, {means[split]}"
         for split, names in lacking.items()
         if names
     ]

@@ -51,8 +51,8 @@ def with_splits(
     said = f"no column 'mode': clips ({what}) split into: {sizes}"
     if what != "clips":
         said = f"{said}; no {what[:-1]} is in two splits"
-    notes = (*notes, *of_splits(lacking(made), what))
-    return replace(table, modes=tuple(modes.tolist())), (*notes, said)
+    whole = replace(table, modes=tuple(modes.tolist()))
+    return whole, (*notes, *of_splits(lacking(without_features(whole))), said)
 
 
 def take(table: LabelTable, rows: Sequence[int]) -> LabelTable:

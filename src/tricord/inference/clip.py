@@ -20,9 +20,11 @@ from tricord.inference.recipe import reads_words
 from tricord.track import Track
 from tricord.training.cmc import TrainedCMC
 from tricord.training.trained import TrainedModel
+from tricord.types import Modality
 
 Measure = Callable[[Clip], ClipFeatures]
 NOTHING = "no words, no sound and no face"
+AUDIO = str(Modality.AUDIO)
 # Attention takes memory with their square: at 10,000 about 2 GB, four minutes of librosa-33.
 MOST_FRAMES = 10_000
 
@@ -95,19 +97,19 @@ def predict_versions(trained: TrainedModel, versions: Sequence[ClipFeatures]) ->
 
 
 def measuring(trained: TrainedModel, measurer: Measurer) -> Measure:
-    """A measurer that refuses too long a clip at once, by the length that its file declares.
+    """A measurer that refuses too long sound at once, by the length that its file declares.
 
-    The measure raises DataError as `check_features` does, which still counts what was found.
+    The measure raises DataError as `check_features` does, which still counts what was found: of
+    pictures there are rows only where there is a face.
     """
+    part = measurer.recipe.parts.get(AUDIO) if AUDIO in trained.widths else None
 
     def measure(clip: Clip) -> ClipFeatures:
         info = measurer.probe(clip)
-        seconds = end_of(clip, info) - clip.start
-        for name, there in (("audio", info.audio), ("vision", info.video)):
-            part = measurer.recipe.parts.get(name)
-            if there and part is not None and name in trained.widths:
-                rate = part.description["rate"] / part.description.get("hop", 1)
-                _check_frames(clip, name, int(seconds * rate), f"in {seconds:.0f} s")
+        if info.audio and part is not None:
+            seconds = end_of(clip, info) - clip.start
+            rate = part.description["rate"] / part.description.get("hop", 1)
+            _check_frames(clip, AUDIO, int(seconds * rate), f"in {seconds:.0f} s")
         return measurer(clip)
 
     return measure

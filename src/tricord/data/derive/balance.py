@@ -20,7 +20,7 @@ _STARTS = 32  # orders that are tried where groups are few; the best result stay
 _MOST_PASSES = 20
 _MOST_PARTNERS = 256  # groups that one group is tried in exchange with
 _MOST_STEPS = 2000  # groups times starts: one start is near the best where groups are many
-_ROOM = 0.1  # of all clips: how far a part's size may move so that parts lack no class
+_ROOM = 0.1  # of all clips, or half of a part: how far its size may move so that none lacks a class
 ZERO = "zero"
 _SIGNS = {-1.0: "below 0", 0.0: ZERO, 1.0: "above 0"}
 
@@ -104,7 +104,7 @@ def assign(
     if len(counts) < len(wanted):
         raise ValueError(f"{len(counts)} groups for {len(wanted)} parts")
     best = _best(_Search(columns, wanted, rng) for rng in _starts(len(counts), seed))
-    rule = None if prices is None or not prices.any() else _Rule(counts, prices, best)
+    rule = None if prices is None or not prices.any() else _Rule(counts, prices, best, shares)
     if rule is None or not rule.of_parts(best):
         return best
     other = _best(_Covering(counts, wanted, rng, rule) for rng in _starts(len(counts), seed))
@@ -208,16 +208,18 @@ class _Search:
 class _Rule:
     """What parts cost that lack a class, or are not about as large as the best ones."""
 
-    def __init__(self, counts: Floats, prices: Floats, best: Ints) -> None:
+    def __init__(self, counts: Floats, prices: Floats, best: Ints, shares: Sequence[float]) -> None:
         self.counts, self.classes = counts, prices.shape[1]
-        self.prices = prices * counts.sum()  # more than any balance is worth
-        self.outside = self.prices.sum() + counts.sum()
+        most = counts.sum() / min(shares)  # that any balance is worth
+        self.prices = prices * most
+        self.outside = self.prices.sum() + most
         self.sizes = self._shares(self._found(best))
+        self.room = np.minimum(_ROOM, self.sizes / 2)
 
     def __call__(self, found: Floats, part: Ints | int) -> Floats:
         """found: (..., C) members of these parts in each column."""
         lacking = (found[..., -self.classes :] < 0.5) * self.prices[part]
-        off = np.abs(self._shares(found) - self.sizes[part]) > _ROOM
+        off = np.abs(self._shares(found) - self.sizes[part]) > self.room[part]
         return np.asarray(lacking.sum(axis=-1) + off * self.outside)
 
     def of_parts(self, part: Ints) -> float:

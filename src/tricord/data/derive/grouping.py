@@ -29,7 +29,7 @@ from tricord.errors import ConfigError, DataError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-TEST = "test"
+VALID, TEST = SPLITS[1:]
 _NAMES = ("id", "clip_id", "clip", "video_id", "video")
 _GROUPS = ("group", "speaker", "speaker_id")
 _MOST_BYTES = 1 << 26  # of a file of groups: a million clips and their names
@@ -135,8 +135,8 @@ def split_by_group(
     All splits but that of unlabelled clips, which stays as it is, are pooled, then groups are laid
     into splits so that sizes, label classes, levels and the shares of D_msc and D_msi come out as
     wanted (see `tricord.data.derive.balance`). Where train or valid would lack a class so that
-    another has, they are laid in the next best way in which train has it, and then valid, as long
-    as sizes stay about the same.
+    another has, they are laid in the next best way in which train has it, and then valid (of signs
+    all but 0), as long as sizes stay about the same and such a way is found.
 
     groups: split -> the group of each clip (`groups_of`). shares: of train, valid and test, any
     positive numbers in these proportions. keep_test: the test split stays as it is, and the rest
@@ -180,17 +180,26 @@ def split_by_group(
 
 
 def lacking(dataset: Dataset) -> dict[str, tuple[str, ...]]:
-    """Train and valid -> classes (`balance.classes`) that others have, and it has no clip of."""
+    """Train and valid -> classes (`balance.classes`) that others have, and it has no clip of.
+
+    Nothing of what `split_by_group` does not look for.
+    """
     names = [name for name in SPLITS if name in dataset]
     tables = [dataset.splits[name] for name in names]
-    found = classes(*_labels(tables))
+    scores, words = _labels(tables)
+    found = classes(scores, words)
     of_split = np.split(found, np.cumsum([len(table) for table in tables])[:-1])
     every = set(found.tolist()) - {""}
     return {
-        name: tuple(sorted(every - set(here.tolist())))
+        name: tuple(sorted(every - set(here.tolist()) - _spared(scores, name)))
         for name, here in zip(names, of_split, strict=True)
         if name != TEST
     }
+
+
+def _spared(scores: Floats, split: str) -> set[str]:
+    """Of signs valid need not have 0: it may be rare, and an epoch is chosen without it."""
+    return {ZERO} if split == VALID and bool((scores < 0).any()) else set()
 
 
 def _check_test(dataset: Dataset, groups: Mapping[str, Sequence[str]]) -> None:
@@ -222,7 +231,10 @@ def _parts(
     columns = np.hstack([strata(scores, words), found[:, None] == needed])
     counts = np.zeros((len(names), columns.shape[1]))
     np.add.at(counts, number, columns)
-    return assign(counts, wanted.tolist(), seed, _prices(needed, len(wanted)))[number]
+    prices = np.zeros((len(wanted), len(needed)))
+    prices[0] = 1 + len(needed)  # to lack one in train is worse than to lack all others in valid
+    prices[1] = [name not in _spared(scores, VALID) for name in needed]
+    return assign(counts, wanted.tolist(), seed, prices)[number]
 
 
 def _labels(tables: Sequence[FeatureTable]) -> tuple[Floats, list[str] | None]:
@@ -231,17 +243,6 @@ def _labels(tables: Sequence[FeatureTable]) -> tuple[Floats, list[str] | None]:
     every = [word for column in words if column is not None for word in column]
     scores = np.concatenate([table.scores for table in tables])
     return scores, every if None not in words else None
-
-
-def _prices(needed: NDArray[np.str_], parts: int) -> Floats:
-    """(parts, classes): to lack one in train is worse than to lack all others in valid.
-
-    Of signs, 0 may be rare, and an epoch is chosen without it.
-    """
-    prices = np.zeros((parts, len(needed)))
-    prices[0] = 1 + len(needed)
-    prices[1] = needed != ZERO
-    return prices
 
 
 def _report(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from tricord.data.readers.encoding import GB18030, WESTERN, decoded
 from tricord.errors import DataError
 
+_FOREIGN = re.compile(r"\w*[^\x00-\x7f]\w*")  # a word with what is not ASCII
 _DELIMITERS = (",", ";", "\t")
 _MOST_COLUMNS = 1 << 16
 _SHOWN = 40
@@ -229,4 +231,6 @@ def _decoded(path: Path) -> tuple[str, list[str]]:
         return text, []
     if "\ufffd" in text:
         raise DataError(f"{path}: no text in UTF-8, {GB18030} or {WESTERN}, expected a label table")
-    return text, [f"no UTF-8: read as {guess}; look at the text, and save it as UTF-8"]
+    sample = "".join(_FOREIGN.findall(text)[:1])
+    said = f"no UTF-8: read as {guess}, such as {shown(sample)}; look at it, and save it as UTF-8"
+    return text, [said]

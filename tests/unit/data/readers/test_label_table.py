@@ -90,7 +90,9 @@ def test_gbk_is_read_and_said(tmp_path: Path) -> None:
     assert table_of(tmp_path, text).text == ("我是真的爱你",)
     table = table_of(tmp_path, text.encode("gbk"))
     assert table.text == ("我是真的爱你",)
-    assert "GB18030" in table.notices[0]
+    assert "read as GB18030 (GBK), such as '我是真的爱你'; look at it" in table.notices[0]
+    blank = text.encode().replace("我是真的爱你".encode(), b"\xa0")  # splits words
+    assert r"Windows-1252), such as '\xa0'" in table_of(tmp_path, blank).notices[0]
     assert problem(tmp_path, b"file\x81\xff,1").startswith("no text in UTF-8, GB18030")
 
 
