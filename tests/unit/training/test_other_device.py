@@ -127,6 +127,8 @@ def test_what_was_stopped_elsewhere_goes_on_there(name: str, epochs: int, tmp_pa
     """With the same bits, since the imitated device draws from the processor's generator."""
     data = tiny_data.dataset()
     ours = {**tiny_data.SETTINGS, **tiny_data.MOVING, **SHORT}
+    if name == "tricord":
+        ours |= {"pretrain.folds": 2, "pretrain.epochs": 1, "finetune.epochs": 1}
     config = api.config_for(data, "tiny", name, ours if name in ("cmc", "tricord") else {})
     how: dict[str, Any] = {"name": name, "seed": 1, "device": DEVICE}
     kept = {"folder": tmp_path, "checkpoint_minutes": 0.0}

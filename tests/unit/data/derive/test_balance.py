@@ -53,7 +53,7 @@ TABLES = st.integers(3, 7).flatmap(
 )
 
 
-@settings(repeatable, max_examples=60)
+@settings(repeatable, max_examples=30)
 @given(TABLES, st.integers(0, 9))
 def test_no_cheaper_parts_of_about_these_sizes_are_missed(
     table: list[list[int]], seed: int
